@@ -1,0 +1,35 @@
+/** The four kinds of records a remote cluster exports to agents. */
+export const MESH_RESOURCES = ['nodes', 'services', 'endpoints', 'identities'] as const
+export type MeshResource = (typeof MESH_RESOURCES)[number]
+
+/**
+ * disconnected → connecting → syncing → ready; `removed` drains. `unreachable` says when evidence of life ended: data is
+ * kept, its backends are avoided while others are left.
+ */
+export type ClusterState = 'disconnected' | 'connecting' | 'syncing' | 'ready' | 'removed'
+
+/** What we know about a remote cluster. */
+export interface Cluster {
+  readonly name: string
+  /** 0 until its cluster-config was read. */
+  readonly id: number
+  readonly state: ClusterState
+  /** True from `unreachableAfter` without evidence of life until it is back. */
+  readonly unreachable: boolean
+  readonly synced: Readonly<Record<MeshResource, boolean>>
+  readonly failures: number
+  /** Milliseconds since the epoch; undefined for never. */
+  readonly lastFailure: number | undefined
+  /** For people: what it is waiting for, or the last error. */
+  readonly message: string
+  /** From the cluster-config record; undefined until read. */
+  readonly config:
+    | {
+        readonly syncedCanaries: boolean
+        readonly cached: boolean
+        readonly serviceExports: 'unsupported' | 'disabled' | 'enabled'
+      }
+    | undefined
+  /** Hex id of its etcd cluster; undefined before the first answer. */
+  readonly etcdClusterId: string | undefined
+}
