@@ -1,0 +1,142 @@
+import type { Problem } from '../types/problem.ts'
+
+/**
+ * What the agent answers on its unix socket, and what `-o json` prints. Field names of `services` and `clusterMesh` follow
+ * `cilium-dbg`, so that scripts carry over; ours are added beside them.
+ */
+export interface StatusReport {
+  readonly ok: boolean
+  readonly problems: readonly Problem[]
+  readonly version: string
+  readonly cluster: { readonly name: string; readonly id: number }
+  readonly node: { readonly name: string; readonly address: string; readonly podCidrs: readonly string[] }
+  readonly uptimeSeconds: number
+  /** Sources that have not delivered their first list. */
+  readonly waitingFor: readonly string[]
+  readonly datapath: {
+    readonly programs: readonly { readonly name: string; readonly attachedTo: string; readonly id: number }[]
+    readonly maps: readonly { readonly name: string; readonly entries: number; readonly maxEntries: number }[]
+    readonly loadBalancer: {
+      readonly mode: string
+      readonly algorithm: string
+      readonly maglevTableSize: number | 'auto'
+      readonly sessionAffinity: boolean
+      readonly acceleration: string
+    }
+  }
+  /** One per reconciled target: how many entries are wanted, in place, failing; how often the audit found and repaired drift. */
+  readonly targets: readonly {
+    readonly name: string
+    readonly desired: number
+    readonly actual: number
+    readonly pending: number
+    readonly failing: number
+    readonly drift: number
+    readonly lastError?: string
+  }[]
+  readonly clusterMesh: ClusterMeshReport
+}
+
+export interface ClusterMeshReport {
+  readonly clusters: readonly RemoteClusterReport[]
+  readonly 'num-global-services': number
+}
+
+export interface RemoteClusterReport {
+  readonly name: string
+  readonly ready: boolean
+  readonly connected: boolean
+  readonly unreachable: boolean
+  /** Status of the etcd connection in words. */
+  readonly status: string
+  readonly config: {
+    readonly required: boolean
+    readonly retrieved: boolean
+    readonly 'cluster-id': number
+    readonly kvstoremesh: boolean
+    readonly 'sync-canaries': boolean
+    readonly 'service-exports': string
+  }
+  readonly synced: {
+    readonly nodes: boolean
+    readonly endpoints: boolean
+    readonly identities: boolean
+    readonly services: boolean
+  }
+  readonly 'num-nodes': number
+  readonly 'num-endpoints': number
+  readonly 'num-identities': number
+  readonly 'num-shared-services': number
+  readonly 'num-service-exports': number
+  readonly 'num-failures': number
+  /** RFC 3339; absent for never. */
+  readonly 'last-failure'?: string
+}
+
+/** As `cilium-dbg service list -o json`. */
+export interface ServiceReport {
+  readonly spec: ServiceSpec
+  readonly status: {
+    readonly realized: ServiceSpec
+    readonly state: 'pending' | 'done' | 'error'
+    readonly error?: string
+  }
+}
+
+export interface ServiceSpec {
+  readonly id: number
+  readonly 'frontend-address': AddressReport & { readonly scope: 'external' | 'internal' }
+  readonly 'backend-addresses': readonly BackendReport[]
+  readonly flags: {
+    readonly name: string
+    readonly namespace: string
+    readonly type: string
+    readonly trafficPolicy: string
+    readonly cluster?: string
+  }
+}
+
+export interface AddressReport {
+  readonly ip: string
+  readonly port: number
+  readonly protocol: string
+}
+
+export interface BackendReport extends AddressReport {
+  readonly state: string
+  readonly preferred: boolean
+  readonly weight: number
+  readonly cluster: string
+  readonly nodeName?: string
+}
+
+export interface ExplainReport {
+  readonly service: string
+  readonly frontends: readonly {
+    readonly address: string
+    readonly type: string
+    readonly state: 'pending' | 'done' | 'error'
+    readonly error?: string
+    readonly backends: readonly {
+      readonly address: string
+      readonly cluster: string
+      readonly selected: boolean
+      readonly weight: number
+      readonly tier: number
+      readonly reason: string
+    }[]
+  }[]
+  readonly problems: readonly Problem[]
+}
+
+/** One configuration value and where it came from: `default`, `file PATH`, `env WEFT_X`, `flag --x`. */
+export interface ConfigValue {
+  readonly key: string
+  readonly value: unknown
+  readonly source: string
+}
+
+/** Any failed request. */
+export interface ApiError {
+  readonly error: { readonly code: string; readonly message: string; readonly hint?: string }
+}
