@@ -1,0 +1,11 @@
+/** libbpf for weft: owners of maps, programs, links and objects; one error class. Everything here is synchronous. */
+export * from './btf.ts'
+export * from './constants.ts'
+export { BpfError, type BpfErrorInit, Errno, errnoName } from './errors.ts'
+export * from './link.ts'
+export * from './map.ts'
+export { MappedArray } from './mapped.ts'
+export * from './net.ts'
+export { BpfObject, type OpenOptions } from './object.ts'
+export * from './program.ts'
+export type { RodataValue } from './rodata.ts'

@@ -1,0 +1,103 @@
+import { BpfError } from './errors.ts'
+import { type Address, native } from './libbpf.ts'
+
+const PROT_READ = 1
+const PROT_WRITE = 2
+const MAP_SHARED = 1
+const MAP_PRIVATE = 2
+const MAP_FIXED = 0x10
+const MAP_ANONYMOUS = 0x20
+const MAP_NORESERVE = 0x4000
+const PAGE = 4096
+
+/** Map `length` bytes of a BPF fd. The caller gives them back with {@link retire}. */
+export function mapShared(fd: number, subject: string, length: number, offset: number, writable: boolean): Address {
+  const got = native().mmap(0, length, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, offset)
+  if (got < 0) throw new BpfError({ fn: 'mmap', errno: -got, subject })
+  return got
+}
+
+/**
+ * Let go of a mapping. The range is replaced by empty memory, not unmapped: a typed array somebody still holds then reads
+ * zeros, where it would kill the process. Costs address space only.
+ */
+export function retire(address: Address, length: number): void {
+  const flags = MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE
+  const got = native().mmap(address, length, PROT_READ | PROT_WRITE, flags, -1, 0)
+  if (got < 0) throw new BpfError({ fn: 'mmap', errno: -got, reason: 'a mapping could not be released' })
+}
+
+export function pageAlign(length: number): number {
+  return Math.ceil(length / PAGE) * PAGE
+}
+
+/**
+ * The values of a BPF_F_MMAPABLE array as plain memory (Linux 5.5). Element `i` starts at `i * stride`. A store of an
+ * aligned 1, 2 or 4-byte word is seen whole by programs; larger values may be seen half written.
+ */
+export class MappedArray {
+  /** Bytes from one element to the next: the value size rounded up to 8. */
+  readonly stride: number
+  readonly count: number
+  private readonly subject: string
+  private readonly address: Address
+  private readonly mapped: number
+  private view: Buffer | undefined
+  private words: Uint32Array | undefined
+
+  private constructor(address: Address, mapped: number, subject: string, stride: number, count: number) {
+    this.address = address
+    this.mapped = mapped
+    this.subject = subject
+    this.stride = stride
+    this.count = count
+    this.view = native().view(address, stride * count)
+    this.words = new Uint32Array(this.view.buffer, this.view.byteOffset, (stride * count) / 4)
+  }
+
+  /** Map the array behind `fd`; the fd may be closed afterwards. */
+  static map(fd: number, subject: string, valueSize: number, count: number): MappedArray {
+    const stride = Math.ceil(valueSize / 8) * 8
+    const length = pageAlign(stride * count)
+    return new MappedArray(mapShared(fd, subject, length, 0, true), length, subject, stride, count)
+  }
+
+  /** The whole value area. Live memory: what is written is in the map at once. Throws BPF_CLOSED after {@link close}. */
+  get bytes(): Buffer {
+    return this.view ?? this.gone()
+  }
+
+  /** The same memory as 32-bit words: element `i` of a u32 array is `u32[i * stride / 4]`. */
+  get u32(): Uint32Array {
+    return this.words ?? this.gone()
+  }
+
+  /** The bytes of one element. Throws BPF_ARGUMENT beyond the end. */
+  at(index: number): Buffer {
+    if (!Number.isInteger(index) || index < 0 || index >= this.count) {
+      throw new BpfError({
+        fn: 'MappedArray',
+        code: 'BPF_ARGUMENT',
+        subject: this.subject,
+        reason: `index ${index} of ${this.count}`,
+      })
+    }
+    return this.bytes.subarray(index * this.stride, (index + 1) * this.stride)
+  }
+
+  /** Release the mapping. Doing it twice is fine. Views taken before read zeros from now on. */
+  close(): void {
+    if (this.view === undefined) return
+    this.view = undefined
+    this.words = undefined
+    retire(this.address, this.mapped)
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  private gone(): never {
+    throw new BpfError({ fn: 'MappedArray', code: 'BPF_CLOSED', subject: this.subject, reason: 'already closed' })
+  }
+}

@@ -1,0 +1,21 @@
+import { defineConfig } from 'vitest/config'
+
+// Forked processes only: the foreign function package crashes worker threads at their end.
+const project = (name: string, parallel: boolean) => ({
+  extends: true as const,
+  test: {
+    name,
+    include: [`test/${name}/**/*.test.ts`],
+    fileParallelism: parallel,
+  },
+})
+
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    projects: [project('unit', true), project('scenario', true), project('bpf', false), project('net', false)],
+  },
+})
