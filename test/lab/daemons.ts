@@ -1,0 +1,224 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { parse, stringify } from 'yaml'
+import { destroyCgroup } from './cgroup.ts'
+import { LabError } from './errors.ts'
+import { BPF_ROOT, cgroupOf, logFile, onHost, pidFile } from './hosts.ts'
+import { agentConfig, apiserverConfig, meshEntry, setPath } from './objects.ts'
+import { builtFile, clusterDir, hostDir, type LabPaths } from './paths.ts'
+import { isAlive, launch, must, recall, record, run, signal, type ProcessId } from './process.ts'
+import { step } from './progress.ts'
+import {
+  controlPlane,
+  etcdUrl,
+  hostId,
+  topology,
+  type ClusterSpec,
+  type HostSpec,
+  type NodeSpec,
+  type PodSpec,
+} from './topology.ts'
+
+/** The processes that run on the lab's hosts: etcd, the mesh API server, agents, web servers. Each can be started, stopped and killed by itself. */
+
+export type DaemonName = 'agent' | 'apiserver' | 'etcd' | 'server'
+
+export const apiserverDir = (lab: LabPaths, cluster: ClusterSpec): string =>
+  path.join(clusterDir(lab, cluster.name), 'apiserver')
+const configFile = (lab: LabPaths, node: NodeSpec): string => path.join(hostDir(lab, node.name), 'config.yaml')
+const socketOf = (dir: string): string => path.join(dir, 'weft.sock')
+
+/** The environment of commands on a host: on a node, `weft` talks to that node's agent and reads that node's maps. */
+export function hostEnv(lab: LabPaths, host: HostSpec): NodeJS.ProcessEnv {
+  const env: NodeJS.ProcessEnv = {
+    ...process.env,
+    PATH: `${builtFile(lab, 'bin')}:${process.env['PATH'] ?? ''}`,
+    WEFT_LAB_HOST: host.name,
+  }
+  if (host.kind !== 'node') return env
+  return { ...env, WEFT_SOCKET: socketOf(hostDir(lab, host.name)), WEFT_BPF_ROOT: BPF_ROOT }
+}
+
+export function daemonOf(lab: LabPaths, host: HostSpec, name: DaemonName): ProcessId | undefined {
+  return recall(pidFile(lab, host, name))
+}
+
+/** Starts a daemon unless it runs. */
+function startDaemon(lab: LabPaths, host: HostSpec, name: DaemonName, command: readonly string[]): void {
+  if (daemonOf(lab, host, name) !== undefined) return
+  const pid = launch(onHost(lab, host, name, command), { log: logFile(lab, host, name), env: hostEnv(lab, host) })
+  record(pidFile(lab, host, name), pid)
+}
+
+/** Asks a daemon to end, and kills it and its children when it has not after `graceMs`. */
+export async function stopDaemon(lab: LabPaths, host: HostSpec, name: DaemonName, graceMs = 5000): Promise<void> {
+  const id = daemonOf(lab, host, name)
+  if (id !== undefined && signal(id, 'SIGTERM')) await gone(id, graceMs)
+  await destroyCgroup(path.join(cgroupOf(lab, host), name))
+}
+
+/** SIGKILL, as a crash would be: nothing of it gets to clean up. */
+export async function killDaemon(lab: LabPaths, host: HostSpec, name: DaemonName): Promise<void> {
+  const id = daemonOf(lab, host, name)
+  if (id === undefined) throw new LabError('not-running', `no ${name} runs on ${host.name}`)
+  signal(id, 'SIGKILL')
+  await gone(id, 5000)
+}
+
+async function gone(id: ProcessId, timeoutMs: number): Promise<boolean> {
+  const deadline = performance.now() + timeoutMs
+  while (isAlive(id)) {
+    if (performance.now() > deadline) return false
+    await delay(10)
+  }
+  return true
+}
+
+/** Writes the configuration of every daemon of a cluster. `settings` are `a.b=value` that go on top of the agents' own. */
+export function writeConfigs(lab: LabPaths, cluster: ClusterSpec, settings: readonly string[]): void {
+  for (const node of cluster.nodes) {
+    const dir = hostDir(lab, node.name)
+    const clustermesh = path.join(dir, 'clustermesh')
+    for (const part of ['manifests', 'state', 'clustermesh']) mkdirSync(path.join(dir, part), { recursive: true })
+    for (const remote of topology.clusters) {
+      if (remote !== cluster) writeFileSync(path.join(clustermesh, remote.name), stringify(meshEntry(remote)))
+    }
+    const paths = {
+      dir,
+      manifests: path.join(dir, 'manifests'),
+      socket: socketOf(dir),
+      clustermesh,
+      cgroup: cgroupOf(lab, node),
+    }
+    writeFileSync(configFile(lab, node), stringify(agentConfig(cluster, node, paths)))
+    configure(lab, node, settings)
+  }
+  const dir = apiserverDir(lab, cluster)
+  const manifests = path.join(dir, 'manifests')
+  mkdirSync(manifests, { recursive: true })
+  writeFileSync(
+    path.join(dir, 'config.yaml'),
+    stringify(apiserverConfig(cluster, { dir, manifests, socket: socketOf(dir) })),
+  )
+}
+
+/** Changes a node's configuration file; the agent reads it at its next start. */
+export function configure(lab: LabPaths, node: NodeSpec, settings: readonly string[]): void {
+  if (settings.length === 0) return
+  const file = configFile(lab, node)
+  const config = parse(readFileSync(file, 'utf8')) as Record<string, unknown>
+  for (const setting of settings) {
+    const at = setting.indexOf('=')
+    if (at < 1)
+      throw new LabError('bad-setting', `${JSON.stringify(setting)} is not KEY=VALUE`, {
+        hint: 'for example --set loadBalancer.algorithm=maglev',
+      })
+    setPath(config, setting.slice(0, at), parse(setting.slice(at + 1)) as unknown)
+  }
+  writeFileSync(file, stringify(config))
+}
+
+const weft = (lab: LabPaths, ...args: string[]): string[] => [
+  process.execPath,
+  '--enable-source-maps',
+  builtFile(lab, 'js', 'agent', 'cli', 'weft.js'),
+  ...args,
+]
+
+export function startEtcd(lab: LabPaths, cluster: ClusterSpec): void {
+  const peer = 'http://127.0.0.1:2380'
+  const flags = {
+    name: cluster.name,
+    'data-dir': path.join(clusterDir(lab, cluster.name), 'etcd'),
+    'listen-client-urls': `${etcdUrl(cluster)},http://127.0.0.1:2379`,
+    'advertise-client-urls': etcdUrl(cluster),
+    'listen-peer-urls': peer,
+    'initial-advertise-peer-urls': peer,
+    'initial-cluster': `${cluster.name}=${peer}`,
+    'log-level': 'warn',
+  }
+  const command = ['etcd', ...Object.entries(flags).map(([key, value]) => `--${key}=${value}`)]
+  startDaemon(lab, controlPlane(cluster), 'etcd', command)
+}
+
+export async function etcdReady(lab: LabPaths, cluster: ClusterSpec): Promise<void> {
+  const node = controlPlane(cluster)
+  const probe = `for i in $(seq 200); do curl -sf -m 1 ${etcdUrl(cluster)}/health | grep -q true && exit 0; sleep 0.05; done; exit 1`
+  const done = await run(onHost(lab, node, 'exec', ['bash', '-c', probe]))
+  if (done.code === 0) return
+  throw new LabError('etcd-not-ready', `etcd of ${cluster.name} does not answer`, {
+    hint: `see ${logFile(lab, node, 'etcd')}`,
+  })
+}
+
+export function startApiserver(lab: LabPaths, cluster: ClusterSpec): void {
+  const config = path.join(apiserverDir(lab, cluster), 'config.yaml')
+  startDaemon(lab, controlPlane(cluster), 'apiserver', weft(lab, 'clustermesh-apiserver', '--config', config))
+}
+
+export function startAgent(lab: LabPaths, node: NodeSpec): void {
+  startDaemon(lab, node, 'agent', weft(lab, 'agent', '--config', configFile(lab, node)))
+}
+
+export function startServer(lab: LabPaths, pod: PodSpec): void {
+  const file = builtFile(lab, 'js', 'test', 'lab', 'pod', 'webpod.js')
+  startDaemon(lab, pod, 'server', [process.execPath, file, pod.name, pod.ip])
+}
+
+/** Waits until a pod's server answers on the pod's own address. */
+export async function serverReady(lab: LabPaths, pod: PodSpec): Promise<void> {
+  const probe = `for i in $(seq 200); do curl -sf -m 1 -o /dev/null http://${pod.ip}/ && exit 0; sleep 0.05; done; exit 1`
+  const done = await run(onHost(lab, pod, 'exec', ['bash', '-c', probe]))
+  if (done.code !== 0)
+    throw new LabError('pod-not-ready', `${hostId(pod)} does not serve`, { hint: `see ${logFile(lab, pod, 'server')}` })
+}
+
+interface AgentStatus {
+  readonly ok?: unknown
+  readonly problems?: readonly { readonly code?: string; readonly message?: string }[]
+}
+
+/** Waits until a node's agent says that everything it is asked for is in the kernel. */
+export async function agentReady(lab: LabPaths, node: NodeSpec, timeoutMs = 60_000): Promise<void> {
+  await step(`waiting for the agent of ${node.name}`, async () => {
+    const deadline = performance.now() + timeoutMs
+    for (let wait = 50; ; wait = Math.min(wait * 2, 500)) {
+      if (daemonOf(lab, node, 'agent') === undefined) throw agentError(lab, node, 'ended')
+      const status = existsSync(socketOf(hostDir(lab, node.name))) ? await agentStatus(lab, node) : undefined
+      if (status?.ok === true) return
+      if (performance.now() > deadline) {
+        const problems = status?.problems
+          ?.map((problem) => `${problem.code ?? ''}: ${problem.message ?? ''}`)
+          .join('; ')
+        throw agentError(
+          lab,
+          node,
+          `is not ready after ${String(timeoutMs / 1000)} s: ${problems ?? 'it does not answer'}`,
+        )
+      }
+      await delay(wait)
+    }
+  })
+}
+
+export async function agentStatus(lab: LabPaths, node: NodeSpec): Promise<AgentStatus | undefined> {
+  const done = await run(onHost(lab, node, 'exec', weft(lab, 'status', '-o', 'json')), { env: hostEnv(lab, node) })
+  try {
+    return JSON.parse(done.stdout) as AgentStatus
+  } catch {
+    return undefined // no agent behind the socket yet: the command says so on stderr and prints nothing
+  }
+}
+
+function agentError(lab: LabPaths, node: NodeSpec, what: string): LabError {
+  const log = logFile(lab, node, 'agent')
+  const tail = existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n').slice(-5).join('\n  ') : 'no log'
+  return new LabError('agent-not-ready', `the agent of ${node.name} ${what}\n  ${tail}`, { hint: `see ${log}` })
+}
+
+/** The `weft` command of this checkout, for the hosts' PATH. */
+export async function ensureBin(lab: LabPaths): Promise<void> {
+  const file = builtFile(lab, 'bin', 'weft')
+  if (!existsSync(file)) await must(['make', '--no-print-directory', '-C', lab.root, 'build/bin/weft'])
+}

@@ -1,0 +1,78 @@
+import { UPLINK, topology, type ClusterSpec, type HostSpec, type NodeSpec, type PodSpec } from './topology.ts'
+import { controlPlane } from './topology.ts'
+import { holderOrFail } from './hosts.ts'
+import type { LabPaths } from './paths.ts'
+import { must } from './process.ts'
+
+/** The address pods send everything to, and the hardware address that every node answers it with: no ARP, no per-node state. */
+const GATEWAY = '169.254.1.1'
+const GATEWAY_MAC = 'ee:ee:ee:ee:ee:ee'
+
+/** The node's side of a pod's veth; the pod's own side is eth0. */
+export function podDevice(pod: PodSpec): string {
+  return `lxc-${pod.name.split('-').at(-1) ?? pod.name}`.slice(0, 15)
+}
+
+type PidOf = (host: HostSpec) => number
+
+/** `ip -batch` lines for the segment: a bridge, and one port for every node and for the client. */
+export function segmentLines(pidOf: PidOf): string[] {
+  const members: HostSpec[] = [...topology.clusters.flatMap((cluster) => cluster.nodes), topology.client]
+  const ports = members.flatMap((member) => {
+    const port = `p-${member.ip.split('.').at(-1) ?? ''}`
+    return [
+      `link add ${port} type veth peer name ${UPLINK} netns ${String(pidOf(member))}`,
+      `link set ${port} master br0 up`,
+    ]
+  })
+  return ['link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0', 'link set br0 up', ...ports]
+}
+
+/** The node's uplink, and a veth with a host route for each of its pods. Routes to other nodes' pods are the agent's work. */
+export function nodeLines(node: NodeSpec, pods: readonly PodSpec[], pidOf: PidOf): string[] {
+  const uplink = [`addr add ${node.ip}/24 dev ${UPLINK}`, `link set ${UPLINK} up`]
+  const veths = pods.flatMap((pod) => {
+    const device = podDevice(pod)
+    return [
+      `link add ${device} address ${GATEWAY_MAC} type veth peer name ${UPLINK} netns ${String(pidOf(pod))}`,
+      `link set ${device} up`,
+      `route add ${pod.ip}/32 dev ${device} src ${node.ip}`,
+    ]
+  })
+  return [...uplink, ...veths]
+}
+
+export function podLines(pod: PodSpec): string[] {
+  return [
+    `addr add ${pod.ip}/32 dev ${UPLINK}`,
+    `link set ${UPLINK} up`,
+    `neigh add ${GATEWAY} lladdr ${GATEWAY_MAC} dev ${UPLINK} nud permanent`,
+    `route add ${GATEWAY} dev ${UPLINK} scope link`,
+    `route add default via ${GATEWAY} dev ${UPLINK}`,
+  ]
+}
+
+/** The client knows the segment, and one way to each cluster's LoadBalancer addresses. */
+export function clientLines(clusters: readonly ClusterSpec[]): string[] {
+  return [
+    `addr add ${topology.client.ip}/24 dev ${UPLINK}`,
+    `link set ${UPLINK} up`,
+    ...clusters.map((cluster) => `route add ${cluster.loadBalancerCidr} via ${controlPlane(cluster).ip}`),
+  ]
+}
+
+/** Wires all hosts together. Every holder must be up; nothing may be wired yet. */
+export async function wire(lab: LabPaths): Promise<void> {
+  const pidOf: PidOf = (host) => holderOrFail(lab, host).pid
+  const ip = (host: HostSpec, lines: string[]): Promise<string> =>
+    must(['nsenter', '-t', String(pidOf(host)), '-n', 'ip', '-batch', '-'], { input: `${lines.join('\n')}\n` })
+  await ip(topology.bridge, segmentLines(pidOf))
+  const nodes = topology.clusters.flatMap((cluster) =>
+    cluster.nodes.map(async (node) => {
+      const pods = cluster.pods.filter((pod) => pod.node === node.name)
+      await ip(node, nodeLines(node, pods, pidOf))
+      await Promise.all(pods.map((pod) => ip(pod, podLines(pod))))
+    }),
+  )
+  await Promise.all([...nodes, ip(topology.client, clientLines(topology.clusters))])
+}

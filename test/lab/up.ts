@@ -1,0 +1,144 @@
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { stringify } from 'yaml'
+import { makeCgroup } from './cgroup.ts'
+import {
+  agentReady,
+  ensureBin,
+  etcdReady,
+  serverReady,
+  startAgent,
+  startApiserver,
+  startEtcd,
+  startServer,
+  writeConfigs,
+} from './daemons.ts'
+import { tearDown } from './down.ts'
+import { LabError } from './errors.ts'
+import { cgroupOf, holderOf, startHost } from './hosts.ts'
+import { writeHostsFile, writeOutsideHosts } from './names.ts'
+import { wire } from './network.ts'
+import { nodeObject, podObject, type KubernetesObject } from './objects.ts'
+import { builtFile, type LabPaths } from './paths.ts'
+import { say, step } from './progress.ts'
+import { apply, objectFile, put, remove } from './store.ts'
+import { allHosts, topology, type ClusterSpec, type PodSpec } from './topology.ts'
+
+export interface UpOptions {
+  /** A name in test/lab/scenarios, or `none`. */
+  readonly scenario: string
+  readonly agents: boolean
+  /** `a.b=value` on top of every agent's configuration. */
+  readonly settings: readonly string[]
+}
+
+/** What a finished `up` leaves in lab.json; without it a lab was cut off while it came up. */
+interface LabRecord {
+  readonly scenario: string
+  readonly agents: boolean
+}
+
+const recordFile = (lab: LabPaths): string => path.join(lab.state, 'lab.json')
+
+export function readRecord(lab: LabPaths): LabRecord | undefined {
+  if (!existsSync(recordFile(lab))) return undefined
+  return JSON.parse(readFileSync(recordFile(lab), 'utf8')) as LabRecord
+}
+
+/** Brings the lab up, or what is missing of it. Running parts are left alone. */
+export async function up(lab: LabPaths, options: UpOptions): Promise<void> {
+  if (process.getuid?.() !== 0) throw new LabError('not-root', 'the lab needs root', { hint: 'sudo make lab' })
+  if (options.agents) {
+    requireBuilt(lab)
+    await ensureBin(lab)
+  }
+  const scenario = scenarioFiles(lab, options.scenario)
+  const before = readRecord(lab)
+  if (before === undefined || allHosts().some((host) => holderOf(lab, host) === undefined)) {
+    if (existsSync(lab.state) || existsSync(lab.cgroup)) {
+      say('a part of the lab is missing: clearing what is left of it')
+      await tearDown(lab)
+    }
+    await build(lab, options)
+  } else if (before.scenario !== options.scenario) {
+    for (const [cluster, files] of scenarioFiles(lab, before.scenario)) remove(lab, cluster, files)
+  }
+  for (const [cluster, files] of scenario) apply(lab, cluster, files)
+  await startEverything(lab, options)
+  writeFileSync(
+    recordFile(lab),
+    JSON.stringify({ scenario: options.scenario, agents: options.agents } satisfies LabRecord),
+  )
+}
+
+/** Hosts, wires and manifests, with nothing running on them yet. */
+async function build(lab: LabPaths, options: UpOptions): Promise<void> {
+  mkdirSync(lab.state, { recursive: true })
+  makeCgroup(lab.cgroup)
+  writeOutsideHosts(lab)
+  for (const cluster of topology.clusters) {
+    writeHostsFile(lab, cluster)
+    for (const node of cluster.nodes) makeCgroup(cgroupOf(lab, node))
+  }
+  await step('starting the hosts', () => Promise.all(allHosts().map((host) => startHost(lab, host))))
+  await step('wiring them together', () => wire(lab))
+  for (const cluster of topology.clusters) {
+    writeConfigs(lab, cluster, options.settings)
+    for (const node of cluster.nodes) putObject(lab, cluster, nodeObject(node))
+    for (const pod of cluster.pods) putPod(lab, cluster, pod)
+  }
+}
+
+function putObject(lab: LabPaths, cluster: ClusterSpec, object: KubernetesObject): void {
+  put(lab, cluster, objectFile(object.kind, object.metadata.name, object.metadata.namespace), stringify(object))
+}
+
+export function putPod(lab: LabPaths, cluster: ClusterSpec, pod: PodSpec): void {
+  const node = cluster.nodes.find((candidate) => candidate.name === pod.node)
+  if (node === undefined) throw new TypeError(`pod ${pod.name} is on no node of ${cluster.name}`)
+  putObject(lab, cluster, podObject(pod, node))
+}
+
+/** Everything that does not wait for another starts at once; etcd comes before those who write to it. */
+async function startEverything(lab: LabPaths, options: UpOptions): Promise<void> {
+  const servers = topology.clusters.flatMap((cluster) => cluster.pods.filter((pod) => pod.serves))
+  for (const cluster of topology.clusters) startEtcd(lab, cluster)
+  for (const pod of servers) startServer(lab, pod)
+  const nodes = topology.clusters.flatMap((cluster) => cluster.nodes)
+  if (options.agents) for (const node of nodes) startAgent(lab, node)
+  await Promise.all([
+    ...servers.map((pod) => step(`waiting for ${pod.name}`, () => serverReady(lab, pod))),
+    ...topology.clusters.map(async (cluster) => {
+      await step(`waiting for the etcd of ${cluster.name}`, () => etcdReady(lab, cluster))
+      if (options.agents) startApiserver(lab, cluster)
+    }),
+  ])
+  if (options.agents) await Promise.all(nodes.map((node) => agentReady(lab, node)))
+}
+
+function requireBuilt(lab: LabPaths): void {
+  const needed = [builtFile(lab, 'js', 'agent', 'cli', 'weft.js'), builtFile(lab, 'bpf')]
+  const missing = needed.find((file) => !existsSync(file))
+  if (missing !== undefined) throw new LabError('not-built', `${missing} is missing`, { hint: 'run `make build`' })
+}
+
+/**
+ * A scenario is NAME.yaml for both clusters and NAME.CLUSTER.yaml for one.
+ * @throws LabError no-such-scenario
+ */
+export function scenarioFiles(lab: LabPaths, name: string): Map<ClusterSpec, string[]> {
+  const dir = path.join(lab.root, 'test', 'lab', 'scenarios')
+  const files = new Map(
+    topology.clusters.map((cluster) => {
+      const candidates = [`${name}.yaml`, `${name}.${cluster.name}.yaml`].map((file) => path.join(dir, file))
+      return [cluster, candidates.filter((file) => existsSync(file))] as const
+    }),
+  )
+  if (name !== 'none' && [...files.values()].every((list) => list.length === 0)) {
+    const known = readdirSync(dir).map((file) => file.split('.')[0])
+    throw new LabError('no-such-scenario', `no scenario ${JSON.stringify(name)}`, {
+      hint: `one of: none, ${[...new Set(known)].join(', ')}`,
+    })
+  }
+  return files
+}
