@@ -1,0 +1,109 @@
+# weft: build, test, lab. `make help` lists the targets; `make V=1 …` shows the commands.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+V ?= 0
+ifeq ($(V),0)
+  Q := @
+  tag = @printf '  %-7s %s\n' '$(1)' '$(2)' >&2
+else
+  Q :=
+  tag = @:
+endif
+
+BUILD   := build
+REPORTS := $(BUILD)/reports
+TS      := $(shell find agent native test -name '*.ts' 2>/dev/null)
+VITEST   = node_modules/.bin/vitest run --reporter=default --reporter=json --outputFile.json=$(REPORTS)/$(1).json
+
+# Looked up when used, not when make starts: setup may have installed them in between.
+BPF_MAKE = $(MAKE) -C bpf CLANG="$$(command -v clang-19 || command -v clang-18)" \
+  STRIP="$$(command -v llvm-strip-19 || command -v llvm-strip-18)" \
+  BPFTOOL="$$(bpftool version >/dev/null 2>&1 && echo bpftool || compgen -G '/usr/lib/linux-tools*/*/bpftool' | head -n 1)"
+
+##@ Build
+
+.PHONY: build
+build: setup $(BUILD)/js/.built bpf $(BUILD)/bin/weft ## TypeScript to build/js, eBPF objects to build/bpf, the weft command to build/bin
+
+.PHONY: setup
+setup: node_modules/.setup ## install what is missing: Debian packages (needs root) and npm packages
+
+node_modules/.setup: package-lock.json scripts/setup.sh
+	$(call tag,SETUP,packages)
+	$(Q)scripts/setup.sh
+	$(Q)touch $@
+
+# The stamp is older than a source that changed while tsc ran, so that such a change is compiled next time.
+$(BUILD)/js/.built: $(TS) tsconfig.json package.json | setup
+	$(call tag,TSC,$(BUILD)/js)
+	$(Q)mkdir -p $(@D) && touch $@.next
+	$(Q)flock $(@D)/.lock node_modules/.bin/tsc -p tsconfig.json
+	$(Q)mv $@.next $@
+
+.PHONY: bpf
+bpf: setup ## compile the eBPF objects
+	$(Q)$(BPF_MAKE) -q || { printf '  %-7s %s\n' BPF '$(BUILD)/bpf' >&2; $(BPF_MAKE) $(if $(Q),-s); }
+
+$(BUILD)/bin/weft: scripts/weft.sh
+	$(call tag,BIN,$@)
+	$(Q)install -D -m 755 $< $@
+
+##@ Lab
+
+.PHONY: lab
+lab: build ## bring up two clusters and tell the story (leaves the lab running)
+	$(Q)test/lab/lab up
+	$(Q)node --enable-source-maps $(BUILD)/js/test/lab/story.js
+
+.PHONY: lab-down
+lab-down: $(BUILD)/js/.built ## remove every trace of the lab
+	$(Q)test/lab/lab down
+
+##@ Test
+
+# Every layer runs even when one before it fails; the status is that of all together.
+.PHONY: test
+test: build ## every layer, then the kernel 6.1 run
+	$(Q)rm -rf $(REPORTS) && mkdir -p $(REPORTS)
+	$(Q)status=0; $(call VITEST,vitest) || status=1; $(MAKE) test-kernel-6.1 || status=1; exit $$status
+
+.PHONY: test-unit test-scenario
+test-unit test-scenario: test-%: build ## one layer: pure functions; or YAML in, tables and maps out
+	$(Q)mkdir -p $(REPORTS)
+	$(Q)$(call VITEST,$*) --project $*
+
+.PHONY: test-bpf test-net
+test-bpf test-net: test-%: build ## one layer, as root: packets through the programs; or hosts and real sockets
+	$(Q)mkdir -p $(REPORTS)
+	$(Q)$(call VITEST,$*) --project $*
+
+.PHONY: test-kernel-6.1
+test-kernel-6.1: build ## every eBPF object on kernel 6.1, booted in QEMU
+	$(call tag,QEMU,kernel 6.1)
+	$(Q)mkdir -p $(REPORTS)
+	$(Q)scripts/kernel-6.1.sh 2>&1 | tee $(REPORTS)/kernel-6.1.log
+
+.PHONY: bench
+bench: build ## ratios against floors and peers; ONLY=D3,E1 runs a part
+	$(Q)ONLY='$(ONLY)' node --enable-source-maps $(BUILD)/js/test/bench/main.js
+
+.PHONY: lint
+lint: setup ## eslint, prettier, types
+	$(Q)node_modules/.bin/tsc --noEmit -p tsconfig.json
+	$(Q)node_modules/.bin/eslint .
+	$(Q)node_modules/.bin/prettier --check .
+
+##@ Other
+
+.PHONY: clean
+clean: ## remove build/ (a running lab goes first)
+	$(Q)if [ -d /run/weft-lab ] && [ -f $(BUILD)/js/test/lab/main.js ]; then test/lab/lab down; fi
+	$(Q)rm -rf $(BUILD)
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z][^:=]*:.*## / { printf "  make %-28s %s\n", $$1, $$2 }' Makefile
