@@ -1,6 +1,8 @@
 import type { Address } from './address.ts'
 import type { Condition } from './backend.ts'
 import type { Algorithm, Protocol, ServiceName } from './service.ts'
+import { formatAddress } from './address.ts'
+import { PROTOCOL_NAMES } from './service.ts'
 
 /**
  * Why a backend does or does not take new connections of a frontend. One enum for the map writer, `explain`, BGP, health
@@ -96,4 +98,9 @@ export interface Frontend {
   /** Entries of the Maglev table; 0 when none is wanted. A function of configuration and backend set alone, equal on all nodes. */
   readonly maglevSize: number
   readonly group: BackendGroup
+}
+
+/** The `id` of a frontend. */
+export function frontendId(address: Address, port: number, protocol: Protocol, scope: Scope): string {
+  return `${formatAddress(address)}:${port}/${PROTOCOL_NAMES[protocol]}${scope === 'int' ? '/i' : ''}`
 }
