@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef WEFT_DROP_H
+#define WEFT_DROP_H
+
+/*
+ * Why a packet was dropped. The numbers are those of Cilium where it has one for the case, so that dashboards and people
+ * read them as they know them. The names, lower case and with dashes, are what users see.
+ */
+enum drop_reason {
+	/* Not drops: counted under the same index. */
+	REASON_FORWARDED = 0,
+	REASON_EVENT_LOST = 1,
+
+	DROP_INVALID_PACKET = 134,
+	DROP_FRAG_NEEDED = 136,
+	DROP_WRITE_ERROR = 141,
+	DROP_FLOW_CREATE_FAILED = 155,
+	DROP_FRAG_UNSUPPORTED = 157,
+	/* No backend for this frontend, or an address kept for services with no such frontend. */
+	DROP_NO_SERVICE = 158,
+	DROP_NAT_NO_MAPPING = 167,
+	DROP_NO_FIB = 169,
+	DROP_CLUSTER_IP_FROM_OUTSIDE = 174,
+	DROP_TTL_EXCEEDED = 196,
+};
+
+#endif /* WEFT_DROP_H */

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef WEFT_FLOW_CREATE_H
+#define WEFT_FLOW_CREATE_H
+
+#include <linux/errno.h>
+
+#include "flow.h"
+#include "hash.h"
+#include "service.h"
+
+/* The node's own source address towards backends elsewhere; network order. */
+const volatile __be32 cfg_snat_addr = 0;
+/* Source ports for them, host order, both ends included. Disjoint from the NodePort range and from local sockets. */
+const volatile __u16 cfg_snat_port_min = 32768;
+const volatile __u16 cfg_snat_port_max = 65535;
+/* Makes the port that is tried first unpredictable from outside; one random number per node. */
+const volatile __u32 cfg_snat_secret = 0;
+
+#define SNAT_TRIES 32
+
+/* Take over an entry whose flow is over. One CPU wins: the others see the new expiry and keep off. */
+static __always_inline bool flow_take_over(struct flow_val *old, bool closing_too, __u32 now)
+{
+	__u32 expires = old->expires_s;
+
+	if (expires > now && !(closing_too && flow_is_closing(old->flags)))
+		return false;
+	return __sync_val_compare_and_swap(&old->expires_s, expires, now + cfg_tcp_syn_s + 1) == expires;
+}
+
+/*
+ * Find the port under which the backend answers this flow alone, by inserting the reverse entry where none is: that is
+ * what makes it unique per backend address and port. key->dport is the answer. The client's port is kept if possible: on
+ * the client's own address any will do, on ours it must lie in the range.
+ */
+static __always_inline int flow_claim(struct flow_key *key, struct flow_val *rev, const struct flow_key *client, __u32 now)
+{
+	__u32 range = cfg_snat_port_max - cfg_snat_port_min + 1;
+	bool own_addr = key->daddr == client->saddr;
+	__u16 sport = bpf_ntohs(client->sport);
+	bool in_range = sport >= cfg_snat_port_min && sport <= cfg_snat_port_max;
+	__u32 step = bpf_get_prandom_u32() | 1;
+	struct flow_val *old;
+	__u32 offset, i;
+	long err;
+
+	offset = jhash_3words(client->saddr ^ client->daddr, key->saddr ^ key->sport,
+			      ((__u32)client->dport << 16) | client->sport, cfg_snat_secret);
+	offset = in_range ? sport - cfg_snat_port_min : offset % range;
+	step %= range;
+	key->dport = own_addr || in_range ? client->sport : bpf_htons(cfg_snat_port_min + offset);
+
+	for (i = 0; i < SNAT_TRIES; i++) {
+		flow_rw_set(&rev->rw, key, client->daddr, client->saddr, client->dport, client->sport);
+		err = flow_insert(key, rev, BPF_NOEXIST);
+		if (!err)
+			return 0;
+		if (err != -EEXIST)
+			return -DROP_FLOW_CREATE_FAILED;
+		old = flow_lookup(key);
+		/* Ours from before, or from another CPU a moment ago; or nobody's any more. */
+		if (old && (flow_is_twin(old, client) || flow_take_over(old, own_addr && i == 0, now)))
+			return flow_insert(key, rev, BPF_ANY) ? -DROP_FLOW_CREATE_FAILED : 0;
+		offset = (offset + step) % range;
+		key->dport = bpf_htons(cfg_snat_port_min + offset);
+	}
+	return -DROP_NAT_NO_MAPPING;
+}
+
+/*
+ * Both entries of a new flow to `be`; *rw is what to do with this packet. `replace`: an old entry has this key. The reverse
+ * one comes first, so that no packet leaves whose answer would not be known.
+ */
+static __always_inline int flow_create(const struct pkt *p, __u32 svc_id, __u32 backend_id, const struct be_val *be,
+				       bool local, bool replace, __u32 now, struct flow_rw *rw)
+{
+	struct flow_key twin_key = { .saddr = be->addr, .sport = be->port, .proto = p->key.proto };
+	struct flow_val flow = { .svc_id = svc_id, .backend_id = backend_id, .last_s = now, .created_s = now };
+	struct flow_val *other;
+	__u32 flags;
+	int err;
+
+	if (!local && !cfg_snat_addr)
+		return -DROP_NAT_NO_MAPPING;
+	twin_key.daddr = local ? p->key.saddr : cfg_snat_addr;
+	flags = local ? FLOW_LOCAL : FLOW_SNAT;
+	if (p->key.proto == IPPROTO_TCP)
+		flags = flow_tcp_next(flags, p->tcp_flags);
+	flow.expires_s = now + flow_lifetime(flags, p->key.proto);
+
+	flow.flags = flow_twin_flags(flags);
+	err = flow_claim(&twin_key, &flow, &p->key, now);
+	if (err)
+		return err;
+
+	flow.flags = flags;
+	flow_rw_set(&flow.rw, &p->key, twin_key.daddr, twin_key.saddr, twin_key.dport, twin_key.sport);
+	*rw = flow.rw;
+	err = flow_insert(&p->key, &flow, replace ? BPF_ANY : BPF_NOEXIST);
+	if (!err)
+		return 0;
+
+	/* Another CPU made this flow at the same moment: go with its choice. */
+	other = err == -EEXIST ? flow_lookup(&p->key) : NULL;
+	if (other && other->rw.daddr == rw->daddr && other->rw.dport == rw->dport && other->rw.sport == rw->sport)
+		return 0;
+	flow_delete(&twin_key);
+	if (!other)
+		return -DROP_FLOW_CREATE_FAILED;
+	*rw = other->rw;
+	return 0;
+}
+
+#endif /* WEFT_FLOW_CREATE_H */

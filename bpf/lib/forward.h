@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef WEFT_FORWARD_H
+#define WEFT_FORWARD_H
+
+#include "packet.h"
+
+/* Tests and benchmarks: leave through this device without asking the routing table. */
+const volatile __u32 cfg_test_ifindex = 0;
+
+#define FORWARD_AF_INET 2
+
+static __always_inline int forward_send(ctx_t *ctx, const struct bpf_fib_lookup *fib)
+{
+	struct ethhdr *eth = ctx_data(ctx);
+
+	if ((void *)(eth + 1) > ctx_data_end(ctx))
+		return -DROP_WRITE_ERROR;
+	__builtin_memcpy(eth->h_dest, fib->dmac, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, fib->smac, ETH_ALEN);
+	ctx_mark_done(ctx);
+	return bpf_redirect(fib->ifindex, 0);
+}
+
+#ifdef WEFT_XDP
+
+/* The neighbour is not known and XDP cannot ask for it: the same code at tc gets the packet as it came. */
+static __always_inline int forward_resolve(ctx_t *ctx, const struct pkt *p, const struct flow_rw *rw,
+					   const struct bpf_fib_lookup *fib)
+{
+	return CTX_PASS;
+}
+
+#else
+
+static __always_inline int forward_resolve(ctx_t *ctx, const struct pkt *p, const struct flow_rw *rw,
+					   const struct bpf_fib_lookup *fib)
+{
+	struct bpf_redir_neigh hop = { .nh_family = FORWARD_AF_INET, .ipv4_nh = fib->ipv4_dst };
+	int err = pkt_rewrite(ctx, p, rw, true);
+
+	if (err)
+		return err;
+	ctx_mark_done(ctx);
+	return bpf_redirect_neigh(fib->ifindex, &hop, sizeof(hop), 0);
+}
+
+#endif
+
+/*
+ * Rewrite and route as the packet then is, so that policy routing sees the final source. The routing table is asked first:
+ * whatever it refuses leaves the packet untouched.
+ */
+static __always_inline int forward(ctx_t *ctx, const struct pkt *p, const struct flow_rw *rw)
+{
+	struct bpf_fib_lookup fib = {
+		.family = FORWARD_AF_INET,
+		.l4_protocol = p->key.proto,
+		.sport = rw->sport,
+		.dport = rw->dport,
+		.tos = p->tos,
+		.ipv4_src = rw->saddr,
+		.ipv4_dst = rw->daddr,
+		.ifindex = ctx->ingress_ifindex,
+	};
+	int err;
+
+	if (p->ttl <= 1)
+		return -DROP_TTL_EXCEEDED;
+	if (cfg_test_ifindex) {
+		err = pkt_rewrite(ctx, p, rw, true);
+		return err ? err : bpf_redirect(cfg_test_ifindex, 0);
+	}
+#ifdef WEFT_XDP
+	/* At tc 0 makes the kernel check the real packet, merged segments and all. */
+	fib.tot_len = p->tot_len;
+#endif
+	switch (bpf_fib_lookup(ctx, &fib, sizeof(fib), 0)) {
+	case BPF_FIB_LKUP_RET_SUCCESS:
+		err = pkt_rewrite(ctx, p, rw, true);
+		return err ? err : forward_send(ctx, &fib);
+	case BPF_FIB_LKUP_RET_NO_NEIGH:
+		return forward_resolve(ctx, p, rw, &fib);
+	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
+		return -DROP_FRAG_NEEDED;
+	default:
+		return -DROP_NO_FIB;
+	}
+}
+
+#endif /* WEFT_FORWARD_H */

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef WEFT_NORTHSOUTH_H
+#define WEFT_NORTHSOUTH_H
+
+/* Packets that come in at the uplink: clients towards services, and backends elsewhere answering through this node. */
+#include "endpoint.h"
+#include "flow_create.h"
+#include "forward.h"
+#include "select.h"
+
+/* Off: choose and rewrite the destination only, no state, no SNAT. For benchmarks. */
+const volatile bool cfg_track_flows = true;
+
+static __always_inline int ns_emit(ctx_t *ctx, const struct pkt *p, const struct flow_rw *rw, bool local)
+{
+	/* Ports come in the first fragment only: the others could not follow it. */
+	if (p->more_fragments)
+		return -DROP_FRAG_UNSUPPORTED;
+	if (!local)
+		return forward(ctx, p, rw);
+	/* The stack routes it to the pod or the socket, and counts the hop. */
+	return pkt_rewrite(ctx, p, rw, false) ?: CTX_PASS;
+}
+
+/* No frontend, or not one that is answered here. */
+static __always_inline int ns_refuse(const struct svc_val *svc, const struct pkt *p)
+{
+	if (svc)
+		return svc->flags & SVC_CLUSTER_IP ? -DROP_CLUSTER_IP_FROM_OUTSIDE : CTX_PASS;
+	return svc_is_wildcard_drop(p->key.daddr) ? -DROP_NO_SERVICE : CTX_PASS;
+}
+
+static __always_inline int ns_new(ctx_t *ctx, const struct pkt *p, const struct flow_val *old, __u32 now, bool *done)
+{
+	struct svc_val *svc = svc_lookup(p->key.daddr, p->key.dport, p->key.proto, SVC_SCOPE_EXT);
+	struct flow_rw rw = {};
+	struct be_val *be;
+	bool local;
+	__u32 id;
+	int err;
+
+	if (!svc || !(svc->flags & SVC_ROUTABLE))
+		return ns_refuse(svc, p);
+	*done = true;
+	if (p->more_fragments)
+		return -DROP_FRAG_UNSUPPORTED;
+	id = select_backend(svc, &p->key, now);
+	be = id ? backend_lookup(id) : NULL;
+	if (!be)
+		return -DROP_NO_SERVICE;
+
+	if (!cfg_track_flows) {
+		flow_rw_set(&rw, &p->key, p->key.saddr, be->addr, p->key.sport, be->port);
+		return ns_emit(ctx, p, &rw, false);
+	}
+	if (old)
+		flow_delete_twin(&old->rw, &p->key);
+	local = ep_lookup(be->addr);
+	err = flow_create(p, svc->svc_id, id, be, local, !!old, now, &rw);
+	return err ?: ns_emit(ctx, p, &rw, local);
+}
+
+/* Whether a known flow from a client may go on with its backend. */
+static __always_inline bool ns_backend_holds(const struct flow_val *flow, const struct pkt *p)
+{
+	struct be_val *be = backend_lookup(flow->backend_id);
+
+	if (!be || be->addr != flow->rw.daddr || be->port != flow->rw.dport)
+		return false;
+	/* A backend that takes no new connections keeps the ones it has. */
+	return !(p->tcp_flags & TCP_SYN) || be->state == BE_ACTIVE;
+}
+
+static __always_inline bool ns_flow_holds(struct flow_val *flow, const struct pkt *p, __u32 now)
+{
+	if (flow_is_over(flow, now))
+		return false;
+	if (!(flow->flags & FLOW_REV) && (flow_is_reused(flow, p->tcp_flags) || !ns_backend_holds(flow, p)))
+		return false;
+	if (!flow_needs_touch(flow, p, now))
+		return true;
+	/* An answer goes out even if its flow has moved on; a request needs an answer. */
+	return flow_touch(flow, p, now) || flow->flags & FLOW_REV;
+}
+
+/* Addresses that are kept for services take no fragments without ports. */
+static __always_inline int ns_fragment(const struct pkt *p)
+{
+	return svc_is_wildcard_drop(p->key.daddr) ? -DROP_FRAG_UNSUPPORTED : CTX_PASS;
+}
+
+/* A verdict, or the negative reason of a drop. *done: the packet belongs to a service. */
+static __always_inline int ns_ingress(ctx_t *ctx, struct pkt *p, bool *done)
+{
+	struct flow_val *flow = NULL;
+	struct flow_rw rw;
+	__u32 now;
+	int parsed;
+
+	if (!ctx_is_for_us(ctx))
+		return CTX_PASS;
+	parsed = pkt_parse(ctx, p);
+	if (parsed == PARSE_FRAGMENT)
+		return ns_fragment(p);
+	if (parsed)
+		return parsed < 0 ? parsed : CTX_PASS;
+
+	now = cfg_track_flows ? clock_s() : 0;
+	if (cfg_track_flows)
+		flow = flow_lookup(&p->key);
+	/* Answers of backends on this node do not come from outside. */
+	if (!flow || (flow->flags & (FLOW_REV | FLOW_LOCAL)) == (FLOW_REV | FLOW_LOCAL) || !ns_flow_holds(flow, p, now))
+		return ns_new(ctx, p, flow, now, done);
+	*done = true;
+	rw = flow->rw;
+	return ns_emit(ctx, p, &rw, flow->flags & FLOW_LOCAL);
+}
+
+#endif /* WEFT_NORTHSOUTH_H */

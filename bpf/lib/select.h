@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef WEFT_SELECT_H
+#define WEFT_SELECT_H
+
+#include "affinity.h"
+#include "flow_types.h"
+#include "hash.h"
+
+/* Seed of the packet hash for Maglev: bytes 4 to 7 of the mesh's seed. All nodes must have the same. */
+const volatile __u32 cfg_maglev_seed = 0x71dcda46;
+
+static __always_inline __u32 select_random(const struct svc_val *svc)
+{
+	return slot_read(svc->slot_off + (__u32)(((__u64)bpf_get_prandom_u32() * svc->count) >> 32));
+}
+
+/*
+ * The destination address is left out, so that all addresses of a service agree; with affinity the source port is, so that
+ * a client finds its backend again on any node.
+ */
+static __always_inline __u32 select_maglev(const struct svc_val *svc, const struct flow_key *pkt)
+{
+	__u32 sport = svc->flags & SVC_AFFINITY ? 0 : pkt->sport;
+	__u32 hash = jhash_3words(pkt->saddr, ((__u32)pkt->dport << 16) | sport, pkt->proto, cfg_maglev_seed);
+
+	return slot_read(svc->mag_off + hash % svc->mag_m);
+}
+
+/* Backend id for a packet of a new flow; 0 when the service has none. */
+static __always_inline __u32 select_backend(const struct svc_val *svc, const struct flow_key *pkt, __u32 now)
+{
+	struct aff_key key = { .client = pkt->saddr, .svc_id = svc->svc_id };
+	__u32 id = 0;
+
+	if (!svc->count)
+		return 0;
+	if (svc->flags & SVC_AFFINITY)
+		id = affinity_get(svc, &key, now);
+	if (id)
+		return id;
+	if (svc->algorithm == SVC_ALG_MAGLEV && svc->mag_m)
+		id = select_maglev(svc, pkt);
+	else
+		id = select_random(svc);
+	if (id && svc->flags & SVC_AFFINITY)
+		affinity_set(&key, id, now);
+	return id;
+}
+
+#endif /* WEFT_SELECT_H */

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef WEFT_SERVICE_H
+#define WEFT_SERVICE_H
+
+#include "service_maps.h"
+
+static __always_inline struct svc_val *svc_lookup(__be32 vip, __be16 port, __u8 proto, enum svc_scope scope)
+{
+	struct svc_key key = { .vip = vip, .port = port, .proto = proto, .scope = scope };
+
+	return bpf_map_lookup_elem(&w_svc4_v1, &key);
+}
+
+/* The address is kept for services: nothing else on it is answered or routed. */
+static __always_inline bool svc_is_wildcard_drop(__be32 vip)
+{
+	struct svc_val *svc = svc_lookup(vip, 0, 0, SVC_SCOPE_EXT);
+
+	return svc && svc->flags & SVC_WILDCARD_DROP;
+}
+
+static __always_inline struct be_val *backend_lookup(__u32 id)
+{
+	struct be_val *be = bpf_map_lookup_elem(&w_be4_v1, &id);
+
+	return be && be->addr ? be : NULL;
+}
+
+/* Backend id in a cell of the slot array; 0 when there is none. */
+static __always_inline __u32 slot_read(__u32 index)
+{
+	__u32 *id = bpf_map_lookup_elem(&w_slot_v1, &index);
+
+	return id ? *id : 0;
+}
+
+#endif /* WEFT_SERVICE_H */
