@@ -166,7 +166,7 @@ function open(name: string | null): Library {
       fn: 'dlopen',
       code: 'BPF_NO_LIBBPF',
       subject: name ?? 'libc',
-      reason: 'library not found',
+      reason: cause instanceof Error ? cause.message.replace('Dynamic Linking Error: ', '') : 'does not load',
       hint: 'apt-get install libbpf1',
       cause,
     })
@@ -248,7 +248,9 @@ class Native {
   readonly ifNameToIndex: Call
   readonly ifIndexToName: Call
   readonly setns: Call
+  readonly unshare: Call
   readonly fcntl: Call
+  readonly pageSize: Call
 
   constructor() {
     this.bpf = open('libbpf.so.1')
@@ -323,6 +325,8 @@ class Native {
     this.ifNameToIndex = libc('if_nametoindex', 'uint32', P)
     this.ifIndexToName = libc('if_indextoname', P, 'uint32', P)
     this.setns = libc('setns', 'int', 'int', 'int')
+    this.unshare = libc('unshare', 'int', 'int')
+    this.pageSize = libc('getpagesize', 'int')
     this.fcntl = libc('fcntl', 'int', 'int', 'int', 'int')
 
     // libbpf writes to stderr by default; this folder reports through BpfError alone.

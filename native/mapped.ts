@@ -8,7 +8,6 @@ const MAP_PRIVATE = 2
 const MAP_FIXED = 0x10
 const MAP_ANONYMOUS = 0x20
 const MAP_NORESERVE = 0x4000
-const PAGE = 4096
 
 /** Map `length` bytes of a BPF fd. The caller gives them back with {@link retire}. */
 export function mapShared(fd: number, subject: string, length: number, offset: number, writable: boolean): Address {
@@ -27,8 +26,9 @@ export function retire(address: Address, length: number): void {
   if (got < 0) throw new BpfError({ fn: 'mmap', errno: -got, reason: 'a mapping could not be released' })
 }
 
-export function pageAlign(length: number): number {
-  return Math.ceil(length / PAGE) * PAGE
+/** Bytes of a page: 4096 on x86-64, up to 65536 on arm64. */
+export function pageSize(): number {
+  return native().pageSize.int()
 }
 
 /**
@@ -58,7 +58,8 @@ export class MappedArray {
   /** Map the array behind `fd`; the fd may be closed afterwards. */
   static map(fd: number, subject: string, valueSize: number, count: number): MappedArray {
     const stride = Math.ceil(valueSize / 8) * 8
-    const length = pageAlign(stride * count)
+    const page = pageSize()
+    const length = Math.ceil((stride * count) / page) * page
     return new MappedArray(mapShared(fd, subject, length, 0, true), length, subject, stride, count)
   }
 

@@ -1,5 +1,8 @@
+import { closeSync, openSync } from 'node:fs'
 import { BpfError, Errno } from './errors.ts'
 import { Mem, native } from './libbpf.ts'
+
+const CLONE_NEWNET = 0x4000_0000
 
 /** Index of a network device, in the network namespace of the calling thread. BPF_ENODEV when there is none of that name. */
 export function ifIndex(name: string): number {
@@ -13,4 +16,24 @@ export function ifName(index: number): string | undefined {
   const room = new Mem(16)
   if (native().ifIndexToName.pointer(index, room.address) === 0) return undefined
   return room.bytes.toString('utf8', 0, room.bytes.indexOf(0))
+}
+
+/**
+ * Move the main thread into the network namespace at `path` (`/run/netns/x`, `/proc/PID/ns/net`). New sockets, child
+ * processes and device names follow; open sockets stay where they were made. Needs CAP_SYS_ADMIN.
+ */
+export function enterNetns(path: string): void {
+  const fd = openSync(path, 'r')
+  try {
+    if (native().setns.int(fd, CLONE_NEWNET) < 0) {
+      throw new BpfError({ fn: 'setns', errno: native().errno(), subject: path })
+    }
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** Move the main thread into a new, empty network namespace, which goes with its last process. Needs CAP_SYS_ADMIN. */
+export function newNetns(): void {
+  if (native().unshare.int(CLONE_NEWNET) < 0) throw new BpfError({ fn: 'unshare', errno: native().errno() })
 }

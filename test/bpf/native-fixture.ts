@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -12,6 +12,7 @@ export type Fixture = { dir: string; object: string; bpffs: string; close(): voi
 
 /** Compile test/bpf/fixtures/native.bpf.c and mount a bpffs. Needs root, clang-19 and libbpf's headers. */
 export function makeFixture(): Fixture {
+  sweep()
   const dir = mkdtempSync(join(tmpdir(), `weft-native-${process.pid}-`))
   const object = join(dir, 'native.bpf.o')
   const bpffs = join(dir, 'bpffs')
@@ -30,6 +31,17 @@ export function makeFixture(): Fixture {
       rmdirSync(bpffs)
       rmSync(dir, { recursive: true })
     },
+  }
+}
+
+/** Remove what a killed run left behind. */
+function sweep(): void {
+  for (const entry of readdirSync(tmpdir())) {
+    const pid = /^weft-native-(\d+)-/.exec(entry)?.[1]
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue
+    const dir = join(tmpdir(), entry)
+    spawnSync('umount', [join(dir, 'bpffs')])
+    rmSync(dir, { recursive: true })
   }
 }
 
