@@ -174,9 +174,31 @@ export async function serverReady(lab: LabPaths, pod: PodSpec): Promise<void> {
     throw new LabError('pod-not-ready', `${hostId(pod)} does not serve`, { hint: `see ${logFile(lab, pod, 'server')}` })
 }
 
+/** The parts of the agent's status report that say how far it is. */
 interface AgentStatus {
-  readonly ok?: unknown
-  readonly problems?: readonly { readonly code?: string; readonly message?: string }[]
+  readonly ok?: boolean
+  readonly problems?: readonly { readonly code: string; readonly message: string }[]
+  readonly waitingFor?: readonly string[]
+  readonly targets?: readonly { readonly name: string; readonly pending: number }[]
+  readonly clusterMesh?: { readonly clusters: readonly { readonly name: string; readonly ready: boolean }[] }
+}
+
+/**
+ * What an agent has yet to do; empty when it is ready. A problem with somebody's object does not count: the rest of the
+ * lab works, and `weft status` tells about it.
+ */
+function unfinished(status: AgentStatus | undefined): string[] {
+  if (status === undefined) return ['it does not answer']
+  if (status.ok === true) return []
+  const { waitingFor = [], targets = [], clusterMesh } = status
+  const remote = clusterMesh?.clusters.filter((cluster) => !cluster.ready) ?? []
+  return [
+    ...waitingFor.map((source) => `waiting for ${source}`),
+    ...targets
+      .filter((target) => target.pending > 0)
+      .map((target) => `${String(target.pending)} pending in ${target.name}`),
+    ...remote.map((cluster) => `cluster ${cluster.name} is not ready`),
+  ]
 }
 
 /** Waits until a node's agent says that everything it is asked for is in the kernel. */
@@ -186,15 +208,14 @@ export async function agentReady(lab: LabPaths, node: NodeSpec, timeoutMs = 60_0
     for (let wait = 50; ; wait = Math.min(wait * 2, 500)) {
       if (daemonOf(lab, node, 'agent') === undefined) throw agentError(lab, node, 'ended')
       const status = existsSync(socketOf(hostDir(lab, node.name))) ? await agentStatus(lab, node) : undefined
-      if (status?.ok === true) return
+      const left = unfinished(status)
+      if (left.length === 0) return
       if (performance.now() > deadline) {
-        const problems = status?.problems
-          ?.map((problem) => `${problem.code ?? ''}: ${problem.message ?? ''}`)
-          .join('; ')
+        const problems = status?.problems?.map((problem) => `${problem.code}: ${problem.message}`) ?? []
         throw agentError(
           lab,
           node,
-          `is not ready after ${String(timeoutMs / 1000)} s: ${problems ?? 'it does not answer'}`,
+          `is not ready after ${String(timeoutMs / 1000)} s: ${[...left, ...problems].join('; ')}`,
         )
       }
       await delay(wait)
