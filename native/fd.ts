@@ -1,4 +1,4 @@
-import { closeSync } from 'node:fs'
+import { closeSync, readlinkSync } from 'node:fs'
 import { BpfError, Errno } from './errors.ts'
 import { Mem, native } from './libbpf.ts'
 
@@ -31,6 +31,7 @@ export abstract class FdOwner {
     return this.descriptor
   }
 
+  /** Whether {@link close} was called. */
   get closed(): boolean {
     return !this.isOpen
   }
@@ -62,11 +63,21 @@ function pinHint(errno: number): { hint?: string } {
   return {}
 }
 
-/** Descriptor of what is pinned at `path`. The caller owns it. BPF_ENOENT when nothing is there. */
-export function openPin(path: string): number {
+/** Kinds of BPF objects that can be pinned. */
+export type PinKind = 'map' | 'prog' | 'link'
+
+/**
+ * Descriptor of the `kind` of object pinned at `path`. The caller owns it. BPF_ENOENT when nothing is there, BPF_ARGUMENT when
+ * it is of another kind: its info structure would be misread otherwise.
+ */
+export function openPin(path: string, kind: PinKind): number {
   const rc = native().objGet.int(Mem.string(path).address)
   if (rc < 0) throw new BpfError({ fn: 'bpf_obj_get', errno: -rc, subject: path })
-  return rc
+  const found = /bpf[-_](map|prog|link)/.exec(readlinkSync(`/proc/self/fd/${rc}`))?.[1]
+  if (found === kind) return rc
+  closeSync(rc)
+  const reason = `a ${found ?? 'foreign object'} is pinned there, not a ${kind}`
+  throw new BpfError({ fn: 'bpf_obj_get', code: 'BPF_ARGUMENT', subject: path, reason })
 }
 
 /** The kernel's info structure of an object: a copy of at most `size` bytes. */

@@ -80,7 +80,7 @@ export class BpfLink extends FdOwner {
 
   /** Open the link pinned at `path`. BPF_ENOENT when nothing is there. */
   static openPinned(path: string): BpfLink {
-    return new BpfLink(openPin(path), path)
+    return new BpfLink(openPin(path, 'link'), path)
   }
 
   /** Replace the program in one step: no packet sees neither. With `old`, only if `old` is what is attached (BPF_EPERM otherwise). */

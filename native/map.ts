@@ -51,7 +51,9 @@ function isPerCpu(type: number): boolean {
 
 /** Owner of one map fd. Keys and values are raw bytes as C lays them out; a per-cpu value is `possibleCpus()` slots, each rounded up to 8 bytes. */
 export class BpfMap extends FdOwner {
+  /** The name it was created or asked for with; the kernel keeps 15 bytes of it. */
   readonly name: string
+  /** One of {@link MapType}. */
   readonly type: number
   readonly keySize: number
   /** Bytes of one value as the map declares it. */
@@ -95,7 +97,7 @@ export class BpfMap extends FdOwner {
 
   /** Open the map pinned at `path`. BPF_ENOENT when nothing is there. */
   static openPinned(path: string): BpfMap {
-    return BpfMap.fromFd(openPin(path), undefined, path)
+    return BpfMap.fromFd(openPin(path, 'map'), undefined, path)
   }
 
   /** Open a map by kernel id (from program info, or from a map-in-map lookup). */

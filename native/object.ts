@@ -37,6 +37,7 @@ type MapHandle = { address: Address; pin: string | undefined; reused: boolean }
  * fds of their own and outlive {@link close}.
  */
 export class BpfObject {
+  /** The file it was read from. */
   readonly path: string
   /** Type information of the file. */
   readonly btf: Btf
@@ -85,10 +86,12 @@ export class BpfObject {
     }
   }
 
+  /** Names of all maps, `.rodata` and its like included. */
   get mapNames(): string[] {
     return [...this.maps.keys()]
   }
 
+  /** Names of all programs, skipped ones included. */
   get programNames(): string[] {
     return [...this.programs.keys()]
   }

@@ -27,6 +27,7 @@ export type TestRunResult = { retval: number; data: Buffer; durationNs: number; 
 
 /** Owner of one loaded program's fd. */
 export class BpfProgram extends FdOwner {
+  /** C function name, or the pin's path. */
   readonly name: string
   /** `enum bpf_attach_type` the program was loaded for; undefined when it was opened from a pin. */
   readonly expectedAttachType: number | undefined
@@ -47,7 +48,7 @@ export class BpfProgram extends FdOwner {
 
   /** Open the program pinned at `path`. BPF_ENOENT when nothing is there. */
   static openPinned(path: string): BpfProgram {
-    return new BpfProgram(openPin(path), path)
+    return new BpfProgram(openPin(path, 'prog'), path)
   }
 
   /** Open a program by kernel id, as link info gives it. */

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   AttachType,
   BpfLink,
+  BpfMap,
   BpfObject,
   BpfProgram,
   cgroup2Mount,
@@ -147,5 +148,7 @@ describe('xdp link and devices', () => {
     using program = BpfProgram.openPinned(pin)
     expect(program.info()).toMatchObject({ name: 'pass', id: object.program('pass').info().id })
     expect(program.testRun({ data: frame() }).retval).toBe(XdpVerdict.PASS)
+    expect(caught(() => BpfMap.openPinned(pin)).message).toContain('a prog is pinned there, not a map')
+    expect(caught(() => BpfLink.openPinned(pin)).code).toBe('BPF_ARGUMENT')
   })
 })

@@ -45,6 +45,30 @@ describe('rodata', () => {
   })
 })
 
+describe('type information', () => {
+  it('of a compiled object agrees with the compiler', () => {
+    using object = BpfObject.open(fixture.object)
+    const { size, fields } = object.btf.struct('value')
+    expect(size).toBe(24)
+    expect(fields.map((f) => [f.name, f.offset, f.size, f.type])).toEqual([
+      ['count', 0, 8, '__u64'],
+      ['in', 8, 6, 'struct inner'],
+      ['sign', 16, 4, '__s32'],
+      ['low', 20, 4, '__u32'],
+      ['high', 20, 4, '__u32'],
+    ])
+    expect(fields[1]?.fields?.map((f) => [f.name, f.offset, f.count])).toEqual([
+      ['a', 8, undefined],
+      ['b', 10, 3],
+    ])
+    expect(fields[4]).toMatchObject({ bits: 28, bitOffset: 164 })
+    expect(object.btf.maps().get('hits')).toEqual({ key: '__u32', value: 'struct value' })
+    expect([...object.btf.variables('.rodata').keys()].sort()).toEqual(['answer', 'mac', 'mode', 'offset_ns', 'wide'])
+    expect(object.mapNames).toContain('slots')
+    expect(object.programNames).toContain('broken')
+  })
+})
+
 describe('errors', () => {
   it('a refused program is named, with the verifier log', () => {
     using object = BpfObject.open(fixture.object)
