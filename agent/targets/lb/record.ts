@@ -1,0 +1,84 @@
+import type { Frontend } from '../../types/frontend.ts'
+import type { Element } from './element.ts'
+import type { GroupRecord, Previous, Table } from './groups.ts'
+
+/** A frontend as it stands in the maps. */
+export interface FrontendRecord {
+  readonly frontend: Frontend
+  /** 0 when the element in the map has none that can be used. */
+  readonly serviceId: number
+  /** Undefined when the element found in the map leads to nothing usable. */
+  readonly group: GroupRecord | undefined
+  readonly table: Table | undefined
+  /** The element in the map is what this record says. */
+  published: boolean
+}
+
+/** Flags of a frontend read back whose parts do not fit together: never wanted, so it is always repaired or removed. */
+export const DAMAGED = -1
+
+export function elementOf(record: FrontendRecord): Element {
+  const { frontend, group, table } = record
+  return {
+    serviceId: record.serviceId,
+    flags: frontend.flags,
+    affinitySeconds: frontend.affinitySeconds,
+    maglev: frontend.algorithm === 'maglev',
+    count: group?.group.count ?? 0,
+    total: group?.ids.length ?? 0,
+    slotOffset: group?.slots.offset ?? 0,
+    tableOffset: table?.offset ?? 0,
+    tableSize: table?.length ?? 0,
+  }
+}
+
+export function previousOf(record: FrontendRecord | undefined): Previous | undefined {
+  return record?.group === undefined ? undefined : { group: record.group, table: record.table }
+}
+
+/** What the element publishes is the same. */
+export function sameElement(a: FrontendRecord, b: FrontendRecord): boolean {
+  return (
+    a.serviceId === b.serviceId &&
+    a.group?.slots === b.group?.slots &&
+    a.table === b.table &&
+    a.group?.group.count === b.group?.group.count &&
+    a.frontend.flags === b.frontend.flags &&
+    a.frontend.algorithm === b.frontend.algorithm &&
+    a.frontend.affinitySeconds === b.frontend.affinitySeconds
+  )
+}
+
+/** Both frontends leave the same in the maps. Constant time when they share the group object. */
+export function sameFrontend(a: Frontend, b: Frontend): boolean {
+  if (a === b) return true
+  if (
+    a.flags !== b.flags ||
+    a.algorithm !== b.algorithm ||
+    a.affinitySeconds !== b.affinitySeconds ||
+    a.maglevSize !== b.maglevSize
+  ) {
+    return false
+  }
+  const { group: left } = a
+  const { group: right } = b
+  if (left === right) return true
+  if (left.count !== right.count || left.slots.length !== right.slots.length) return false
+  for (let i = 0; i < left.slots.length; i++) {
+    const x = left.slots[i]!
+    const y = right.slots[i]!
+    if (
+      x !== y &&
+      (x.address !== y.address ||
+        x.port !== y.port ||
+        x.protocol !== y.protocol ||
+        x.state !== y.state ||
+        x.clusterId !== y.clusterId ||
+        // Weights are in the maps only as shares of a Maglev table.
+        (a.maglevSize > 0 && i < left.count && x.weight !== y.weight))
+    ) {
+      return false
+    }
+  }
+  return true
+}

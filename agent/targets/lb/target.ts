@@ -1,0 +1,268 @@
+import type { Clock } from '../../lib/clock.ts'
+import type { Failures, Target } from '../../reconcile/target.ts'
+import type { Frontend } from '../../types/frontend.ts'
+import type { Found } from './restore.ts'
+import type { FrontendRecord } from './record.ts'
+import type { ArrayView, HashView, Ids, MaglevBuilder, Spans } from './views.ts'
+import { NO_FAILURES } from '../../reconcile/target.ts'
+import { BackendStore } from './backends.ts'
+import {
+  decodeKey,
+  decodeValue,
+  encodeKey,
+  encodeValue,
+  idOf,
+  KEY_WORDS,
+  nameOf,
+  parseFrontendId,
+  VALUE_WORDS,
+} from './element.ts'
+import { GraceQueue } from './grace.ts'
+import { GroupStore } from './groups.ts'
+import { publish } from './publish.ts'
+import { DAMAGED, elementOf, previousOf, sameElement, sameFrontend } from './record.ts'
+import { restore } from './restore.ts'
+import { ServiceStore } from './services.ts'
+import { wordsOf } from './views.ts'
+
+export interface LbMaps {
+  /** `w_svc4_v1`. */
+  readonly services: HashView
+  /** `w_slot_v1`, mapped. */
+  readonly slots: ArrayView
+  /** `w_be4_v1`, mapped. */
+  readonly backends: ArrayView
+  /** `w_rnat4_v1`, mapped. */
+  readonly reverse: ArrayView
+}
+
+export interface LbOptions {
+  readonly maps: LbMaps
+  /** Ids 1 … elements − 1 of `reverse`. */
+  readonly serviceIds: Ids
+  /** Ids 1 … elements − 1 of `backends`. */
+  readonly backendIds: Ids
+  /** Over the elements of `slots`. */
+  readonly regions: Spans
+  readonly maglev: MaglevBuilder
+  readonly clock: Clock
+  /** How long removed backends and services stay readable. */
+  readonly graceMs: number
+}
+
+export interface LbStats {
+  readonly frontends: number
+  readonly backends: { readonly used: number; readonly max: number }
+  readonly services: { readonly used: number; readonly max: number }
+  readonly slots: { readonly used: number; readonly max: number }
+}
+
+/**
+ * Frontends in the four load-balancer maps.
+ *
+ * A change writes new backends, then new regions, then one update of the service element publishes all of it: whatever a
+ * program reads, it reads a whole service. Nothing that a published element leads to is changed in place, but for the state
+ * of a backend; what it led to before is reused only after a grace.
+ */
+export class LbTarget implements Target<Frontend> {
+  readonly name = 'lb'
+  readonly #map: HashView
+  readonly #clock: Clock
+  readonly #graceMs: number
+  readonly #options: LbOptions
+  readonly #leavingBackends: GraceQueue
+  readonly #leavingServices: GraceQueue
+  readonly #backends: BackendStore
+  readonly #services: ServiceStore
+  readonly #groups: GroupStore
+  readonly #records = new Map<string, FrontendRecord>()
+  #loaded = false
+  #cancelSweep: (() => void) | undefined
+
+  constructor(options: LbOptions) {
+    const { maps, clock, graceMs } = options
+    this.#options = options
+    this.#map = maps.services
+    this.#clock = clock
+    this.#graceMs = graceMs
+    this.#leavingBackends = new GraceQueue(clock, graceMs)
+    this.#leavingServices = new GraceQueue(clock, graceMs)
+    this.#backends = new BackendStore(maps.backends, options.backendIds, this.#leavingBackends)
+    this.#services = new ServiceStore(maps.reverse, options.serviceIds, this.#leavingServices)
+    this.#groups = new GroupStore(maps.slots, options.regions, this.#backends, options.maglev)
+  }
+
+  /**
+   * Compares the maps with what this process knows. Elements it did not write are taken over; those that are not as it
+   * wrote them come back DAMAGED. To be called before the first `set`, so that no id in use is given out.
+   */
+  async load(): Promise<ReadonlyMap<string, Frontend>> {
+    const { keys, values, count } = this.#map.dump()
+    const keyWords = wordsOf(keys)
+    const valueWords = wordsOf(values)
+    const result = new Map<string, Frontend>()
+    const unknown: Found[] = []
+    for (let i = 0; i < count; i++) {
+      const name = decodeKey(keyWords, i * KEY_WORDS)
+      const id = idOf(name)
+      const record = this.#records.get(id)
+      if (record?.group === undefined) unknown.push({ id, name, element: decodeValue(valueWords, i * VALUE_WORDS) })
+      else result.set(id, this.#verified(record, valueWords, i * VALUE_WORDS))
+    }
+    for (const [id, record] of this.#records) if (!result.has(id)) record.published = false
+    if (unknown.length > 0) this.#adopt(unknown, result)
+    if (!this.#loaded || unknown.length > 0) {
+      this.#backends.retireOrphans()
+      this.#services.retireOrphans()
+    }
+    this.#loaded = true
+    this.#sweepLater()
+    return result
+  }
+
+  async set(batch: readonly (readonly [key: string, value: Frontend])[]): Promise<Failures> {
+    this.#sweep()
+    const failures = new Map<string, Error>()
+    const changed: FrontendRecord[] = []
+    for (const [id, frontend] of batch.length > 1 ? new Map(batch) : batch) {
+      try {
+        const old = this.#records.get(id)
+        const record = this.#prepare(frontend, old)
+        if (old?.published === true && sameElement(old, record)) this.#commit(id, record)
+        else changed.push(record)
+      } catch (error) {
+        failures.set(id, error as Error)
+      }
+    }
+    publish(this.#map, changed, (record, error) => {
+      const { id } = record.frontend
+      if (error === undefined) return this.#commit(id, record)
+      this.#rollBack(record, this.#records.get(id))
+      failures.set(id, error)
+    })
+    this.#sweepLater()
+    return failures
+  }
+
+  async delete(keys: readonly string[]): Promise<Failures> {
+    this.#sweep()
+    const words = new Uint32Array(keys.length * KEY_WORDS)
+    let count = 0
+    for (const key of keys) {
+      const record = this.#records.get(key)
+      const name = record === undefined ? parseFrontendId(key) : nameOf(record.frontend)
+      if (name !== undefined) encodeKey(words, count++ * KEY_WORDS, name)
+    }
+    if (count > 0) this.#map.deleteBatch(Buffer.from(words.buffer), count)
+    for (const key of keys) {
+      const record = this.#records.get(key)
+      if (record === undefined) continue
+      this.#records.delete(key)
+      this.#release(record)
+      if (record.serviceId !== 0) this.#services.retire(record.serviceId)
+    }
+    this.#sweepLater()
+    return NO_FAILURES
+  }
+
+  equals(a: Frontend, b: Frontend): boolean {
+    return sameFrontend(a, b)
+  }
+
+  /** The service id of a frontend; undefined when it is not in the maps. */
+  idOf(frontendId: string): number | undefined {
+    const record = this.#records.get(frontendId)
+    return record === undefined || record.serviceId === 0 ? undefined : record.serviceId
+  }
+
+  stats(): LbStats {
+    const { backendIds, serviceIds, regions } = this.#options
+    return {
+      frontends: this.#records.size,
+      backends: { used: backendIds.used, max: backendIds.capacity },
+      services: { used: serviceIds.used, max: serviceIds.capacity },
+      slots: { used: regions.used, max: regions.size },
+    }
+  }
+
+  /** Ends the timer that clears removed backends. The maps stay as they are. */
+  close(): void {
+    this.#cancelSweep?.()
+    this.#cancelSweep = undefined
+  }
+
+  /** Writes everything the element will lead to. Throws WeftError `map-full`, having taken nothing. */
+  #prepare(frontend: Frontend, old: FrontendRecord | undefined): FrontendRecord {
+    const previous = previousOf(old)
+    const group = this.#groups.acquire(frontend.group, previous)
+    let table: FrontendRecord['table']
+    try {
+      if (frontend.maglevSize > 0 && group.group.count > 0) {
+        table = this.#groups.acquireTable(group, frontend.maglevSize, previous)
+      }
+      const name = nameOf(frontend)
+      const known = old !== undefined && old.serviceId !== 0
+      const serviceId = known ? old.serviceId : this.#services.allocate(name)
+      if (known) this.#services.confirm(serviceId, name)
+      return { frontend, serviceId, group, table, published: true }
+    } catch (error) {
+      if (table !== undefined) this.#groups.releaseTable(table)
+      this.#groups.release(group)
+      throw error
+    }
+  }
+
+  #commit(id: string, record: FrontendRecord): void {
+    const old = this.#records.get(id)
+    this.#records.set(id, record)
+    if (old !== undefined) this.#release(old)
+  }
+
+  #rollBack(record: FrontendRecord, old: FrontendRecord | undefined): void {
+    this.#release(record)
+    if (record.serviceId !== old?.serviceId) this.#services.retire(record.serviceId)
+  }
+
+  #release(record: FrontendRecord): void {
+    if (record.table !== undefined) this.#groups.releaseTable(record.table)
+    if (record.group !== undefined) this.#groups.release(record.group)
+  }
+
+  /** The frontend as it was set when the maps agree with it, else DAMAGED. */
+  #verified(record: FrontendRecord, words: Uint32Array, at: number): Frontend {
+    const expected = new Uint32Array(VALUE_WORDS)
+    encodeValue(expected, 0, elementOf(record))
+    record.published = expected.every((word, i) => word === words[at + i])
+    const whole =
+      record.group !== undefined &&
+      this.#groups.intact(record.group, record.table) &&
+      this.#services.intact(record.serviceId, nameOf(record.frontend))
+    if (!whole && record.group !== undefined) record.group.damaged = true
+    return record.published && whole ? record.frontend : { ...record.frontend, flags: DAMAGED }
+  }
+
+  #adopt(unknown: readonly Found[], result: Map<string, Frontend>): void {
+    const known = unknown.filter(({ id }) => this.#records.has(id))
+    for (const { id } of known) result.set(id, this.#records.get(id)!.frontend)
+    const fresh = unknown.filter(({ id }) => !this.#records.has(id))
+    for (const record of restore(fresh, { services: this.#services, backends: this.#backends, groups: this.#groups })) {
+      this.#records.set(record.frontend.id, record)
+      result.set(record.frontend.id, record.frontend)
+    }
+  }
+
+  #sweep(): void {
+    if (this.#leavingBackends.size > 0) this.#leavingBackends.drain((id) => this.#backends.expire(id))
+    if (this.#leavingServices.size > 0) this.#leavingServices.drain((id) => this.#services.expire(id))
+  }
+
+  /** Removed backends become zero also when nothing else changes. */
+  #sweepLater(): void {
+    if (this.#cancelSweep !== undefined || this.#leavingBackends.size + this.#leavingServices.size === 0) return
+    this.#cancelSweep = this.#clock.after(this.#graceMs, () => {
+      this.#cancelSweep = undefined
+      this.#sweep()
+      this.#sweepLater()
+    })
+  }
+}
