@@ -136,6 +136,35 @@ export interface ConfigValue {
   readonly source: string
 }
 
+/** A node of the own or of a connected cluster. */
+export interface NodeReport {
+  /** `cluster/name`. */
+  readonly name: string
+  readonly address: string
+  readonly podCidrs: readonly string[]
+  /** `local` is the node that answers, `cluster` another one of its cluster, `clustermesh` one of a connected cluster. */
+  readonly source: 'local' | 'cluster' | 'clustermesh'
+  readonly zone?: string
+}
+
+export interface IdentityReport {
+  readonly id: number
+  /** `source:key=value`, sorted. */
+  readonly labels: readonly string[]
+  readonly cluster: string
+}
+
+/** A pod of the node that answers. */
+export interface EndpointReport {
+  /** `namespace/name`. */
+  readonly name: string
+  readonly address: string
+  /** 0 while none is known. */
+  readonly identity: number
+  readonly labels: readonly string[]
+  readonly state: 'ready' | 'not-ready' | 'terminating' | 'waiting-for-address'
+}
+
 /** Any failed request. */
 export interface ApiError {
   readonly error: { readonly code: string; readonly message: string; readonly hint?: string }
