@@ -1,0 +1,132 @@
+import type { Clock } from '../../lib/clock.ts'
+import type { MeshResource } from '../../types/cluster.ts'
+import type { ClusterConfig } from '../../types/wire/cluster-config.ts'
+import type { EtcdSession } from './etcd-session.ts'
+import { delay } from '../../lib/clock.ts'
+import { EtcdError } from '../../lib/etcd.ts'
+import { describeError } from '../../lib/errors.ts'
+import { MESH_RESOURCES } from '../../types/cluster.ts'
+import { decodeClusterConfig } from '../../types/wire/cluster-config.ts'
+import { canaryKey, canaryPrefix, clusterConfigKey, HEARTBEAT_KEY } from '../../types/wire/keys.ts'
+import { prefixEnd } from '../../lib/etcd.ts'
+import { PeerError } from './cluster-ids.ts'
+
+/** Exporters write the heartbeat once a minute; two missed ones mean that the exporter or our watch is dead. */
+const HEARTBEAT_STALE_MS = 130_000
+
+export interface PeerConfig {
+  readonly config: ClusterConfig
+  /** The record as it is written, to notice changes. */
+  readonly text: string
+  /**
+   * Names the store the record was found in: the lease is drawn at random, so that even an etcd that was emptied and came
+   * back under the same cluster id differs. Undefined when the record has no lease: then nothing tells stores apart.
+   */
+  readonly store: string | undefined
+  readonly revision: bigint
+}
+
+/**
+ * Reads what the peer says about itself, waiting for as long as it says nothing: a fresh etcd is empty at first.
+ *
+ * The heartbeat is read first, because it is the one key that every user of the peer's etcd may read.
+ * @throws PeerError when the record cannot be used; EtcdError when the session ends
+ */
+export async function readPeerConfig(
+  session: EtcdSession,
+  peer: { readonly name: string; readonly clock: Clock },
+  onWait: (message: string) => void,
+): Promise<PeerConfig> {
+  await session.get(HEARTBEAT_KEY)
+  const key = clusterConfigKey(peer.name)
+  for (let attempt = 0; ; attempt++) {
+    const { kv, revision } = await session.get(key)
+    if (kv !== undefined) {
+      const text = kv.value.toString('utf8')
+      const config = decode(peer.name, key, text)
+      const store =
+        kv.lease === '0' ? undefined : `${session.clusterId}/${kv.create_revision}/${kv.lease}/${config.cached}`
+      return { config, text, store, revision }
+    }
+    onWait(`connected; waiting for ${key}`)
+    await delay(peer.clock, Math.min(500 * 2 ** attempt, 5000), session.ended)
+  }
+}
+
+function decode(name: string, key: string, text: string): ClusterConfig {
+  try {
+    return decodeClusterConfig(text)
+  } catch (cause) {
+    throw new PeerError('cluster-config-invalid', `cluster ${name}: ${key} ${describeError(cause)}`, {
+      hint: `the exporter of ${name} has to write that key anew`,
+      cause,
+    })
+  }
+}
+
+/** Ends the session when the peer says something else about itself, or when its heartbeat stops. */
+export async function watchPeer(session: EtcdSession, clock: Clock, name: string, peer: PeerConfig): Promise<void> {
+  await session.watch(
+    { key: clusterConfigKey(name), prefix: false, from: peer.revision + 1n },
+    {
+      events: (events) => {
+        const { type, kv } = events[events.length - 1]!
+        // Its disappearance says nothing (a lease ran out); a rewrite of the same is routine.
+        if (type === 'Delete' || kv.value.toString('utf8') === peer.text) return
+        session.close(new EtcdError('cluster-config-changed', `cluster ${name} changed its cluster-config`))
+      },
+      progress: () => undefined,
+      compacted: () => session.close(new EtcdError('etcd-compacted', 'history was compacted while connecting')),
+    },
+  )
+  let disarm: () => void = () => undefined
+  const beat = (): void => {
+    disarm()
+    disarm = clock.after(HEARTBEAT_STALE_MS, () =>
+      session.close(new EtcdError('heartbeat-stale', `cluster ${name} stopped writing its heartbeat`)),
+    )
+  }
+  session.ended.addEventListener('abort', () => disarm(), { once: true })
+  await session.watch(
+    { key: HEARTBEAT_KEY, prefix: false, from: peer.revision + 1n },
+    {
+      events: (events) => {
+        if (events.some(({ type }) => type !== 'Delete')) beat()
+      },
+      progress: () => undefined,
+      compacted: () => session.close(new EtcdError('etcd-compacted', 'history was compacted while connecting')),
+    },
+  )
+}
+
+/**
+ * Watches the canaries of `name`; the function returned resolves once that of a resource was seen. Without canaries in the
+ * peer's capabilities it resolves at once. That a canary goes away later means nothing.
+ */
+export async function watchCanaries(
+  session: EtcdSession,
+  name: string,
+  config: ClusterConfig,
+): Promise<(resource: MeshResource) => Promise<void>> {
+  if (!config.syncedCanaries) return async () => undefined
+  const seen = new Map<string, { readonly promise: Promise<void>; readonly resolve: () => void }>()
+  for (const resource of MESH_RESOURCES) {
+    let resolve: () => void = () => undefined
+    const promise = new Promise<void>((done) => (resolve = done))
+    seen.set(canaryKey(resource, name, config.cached), { promise, resolve })
+  }
+  const prefix = canaryPrefix(name)
+  const list = await session.range({ key: Buffer.from(prefix), range_end: prefixEnd(prefix), keys_only: true })
+  for (const kv of list.kvs) seen.get(kv.key.toString('utf8'))?.resolve()
+  await session.watch(
+    { key: prefix, prefix: true, from: BigInt(list.header.revision) + 1n },
+    {
+      events: (events) => {
+        for (const { type, kv } of events) if (type !== 'Delete') seen.get(kv.key.toString('utf8'))?.resolve()
+      },
+      progress: () => undefined,
+      compacted: () => session.close(new EtcdError('etcd-compacted', 'history was compacted while connecting')),
+    },
+  )
+  return (resource) => seen.get(canaryKey(resource, name, config.cached))!.promise
+}

@@ -1,0 +1,118 @@
+import type { ChildProcess } from 'node:child_process'
+import type { Etcd3 } from 'etcd3'
+import { spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createEtcdClient } from '../../agent/lib/etcd.ts'
+
+/** A real etcd on loopback, alone in a directory of its own; killed by its pid. */
+export class EtcdProcess {
+  readonly url: string
+  readonly #directory: string
+  readonly #arguments: readonly string[]
+  #child: ChildProcess | undefined
+  #client: Etcd3 | undefined
+
+  private constructor(directory: string, port: number, peerPort: number) {
+    this.url = `http://127.0.0.1:${port}`
+    this.#directory = directory
+    const peer = `http://127.0.0.1:${peerPort}`
+    this.#arguments = [
+      ...['--name', 'test', '--data-dir', join(directory, 'data'), '--log-level', 'error', '--logger', 'zap'],
+      ...['--listen-client-urls', this.url, '--advertise-client-urls', this.url],
+      ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer, '--initial-cluster', `test=${peer}`],
+      ...['--initial-cluster-token', `weft-${process.pid}-${port}`],
+    ]
+  }
+
+  static async start(): Promise<EtcdProcess> {
+    const directory = await mkdtemp(join(tmpdir(), `weft-etcd-${process.pid}-`))
+    const etcd = new EtcdProcess(directory, await freePort(), await freePort())
+    await etcd.launch()
+    return etcd
+  }
+
+  /** A client of the test's own. */
+  get client(): Etcd3 {
+    return (this.#client ??= createEtcdClient({ endpoints: [this.url] }))
+  }
+
+  /** Starts the process (again, on the same data) and waits until it answers. */
+  async launch(): Promise<void> {
+    const child = spawn('etcd', this.#arguments, { stdio: ['ignore', 'ignore', 'inherit'] })
+    this.#child = child
+    process.once('exit', this.#onExit)
+    await until(
+      () => answers(this.url),
+      () => child.exitCode,
+    )
+  }
+
+  readonly #onExit = (): void => {
+    this.#child?.kill('SIGKILL')
+  }
+
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#child?.kill(signal)
+  }
+
+  async kill(): Promise<void> {
+    const child = this.#child
+    if (child === undefined) return
+    this.#child = undefined
+    process.off('exit', this.#onExit)
+    this.#client?.close()
+    this.#client = undefined
+    if (child.exitCode !== null || child.signalCode !== null) return
+    const gone = new Promise((resolve) => child.once('exit', resolve))
+    child.kill('SIGKILL')
+    await gone
+  }
+
+  /** Loses all data: the next launch is an empty store that calls itself by the same cluster id. */
+  async wipe(): Promise<void> {
+    await rm(join(this.#directory, 'data'), { recursive: true, force: true })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill()
+    await rm(this.#directory, { recursive: true, force: true })
+  }
+
+  /** Keys and values under a prefix. */
+  async dump(prefix: string): Promise<Map<string, string>> {
+    return new Map(Object.entries(await this.client.getAll().prefix(prefix).strings()))
+  }
+
+  async put(key: string, value: string): Promise<void> {
+    await this.client.put(key).value(value)
+  }
+}
+
+async function answers(url: string): Promise<boolean> {
+  try {
+    return (await fetch(`${url}/health`, { signal: AbortSignal.timeout(1000) })).ok
+  } catch {
+    return false
+  }
+}
+
+/** Waits for the first of: the condition holds, the process ended. */
+async function until(condition: () => Promise<boolean>, exitCode: () => number | null): Promise<void> {
+  const deadline = Date.now() + 20_000
+  while (!(await condition())) {
+    if (exitCode() !== null) throw new Error(`etcd ended with code ${exitCode()}`)
+    if (Date.now() > deadline) throw new Error('etcd does not answer')
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
