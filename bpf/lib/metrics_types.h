@@ -8,8 +8,9 @@ enum met_dir {
 	MET_INGRESS = 0,
 	MET_EGRESS = 1,
 	MET_SOCKET = 2,
-	MET_DIRS = 3,
 };
+
+#define MET_DIRS 3
 
 /* Reasons per direction: element [dir * MET_REASONS + reason]. */
 #define MET_REASONS 256

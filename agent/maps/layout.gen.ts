@@ -1,0 +1,443 @@
+/* Generated from the BTF of the built objects by `make -C bpf layout`. Do not edit. */
+
+/** struct aff_key: bytes in all, and where each field starts. */
+export const AffKey = {
+  size: 16,
+  client: 0,
+  svcId: 8,
+  isNetns: 12,
+  zero: 13,
+} as const
+
+/** struct aff_val: bytes in all, and where each field starts. */
+export const AffVal = {
+  size: 8,
+  lastS: 0,
+  backendId: 4,
+} as const
+
+/** struct be_val: bytes in all, and where each field starts. */
+export const BeVal = {
+  size: 16,
+  addr: 0,
+  port: 4,
+  proto: 6,
+  state: 7,
+  clusterId: 8,
+  zone: 10,
+  flags: 11,
+  nodeIp: 12,
+} as const
+
+/** struct ep_key: bytes in all, and where each field starts. */
+export const EpKey = {
+  size: 20,
+  addr: 0,
+  family: 16,
+  key: 17,
+  clusterId: 18,
+} as const
+
+/** struct ep_val: bytes in all, and where each field starts. */
+export const EpVal = {
+  size: 32,
+  ifindex: 0,
+  identity: 4,
+  epId: 8,
+  flags: 10,
+  parentIfindex: 12,
+  mac: 16,
+  zero0: 22,
+  nodeMac: 24,
+  zero1: 30,
+} as const
+
+/** struct event: bytes in all, and where each field starts. */
+export const Event = {
+  size: 32,
+  type: 0,
+  reason: 1,
+  dir: 2,
+  proto: 3,
+  ifindex: 4,
+  tsNs: 8,
+  saddr: 16,
+  daddr: 20,
+  sport: 24,
+  dport: 26,
+  len: 28,
+} as const
+
+/** struct flow_key: bytes in all, and where each field starts. */
+export const FlowKey = {
+  size: 16,
+  saddr: 0,
+  daddr: 4,
+  sport: 8,
+  dport: 10,
+  proto: 12,
+  zero: 13,
+} as const
+
+/** struct flow_val: bytes in all, and where each field starts. */
+export const FlowVal = {
+  size: 40,
+  rwSaddr: 0,
+  rwDaddr: 4,
+  rwSport: 8,
+  rwDport: 10,
+  rwCsumAddr: 12,
+  rwCsumPort: 14,
+  svcId: 16,
+  backendId: 20,
+  expiresS: 24,
+  lastS: 28,
+  flags: 32,
+  createdS: 36,
+} as const
+
+/** struct ipc_key: bytes in all, and where each field starts. */
+export const IpcKey = {
+  size: 24,
+  prefixlen: 0,
+  clusterId: 4,
+  pad: 6,
+  family: 7,
+  addr: 8,
+} as const
+
+/** struct ipc_val: bytes in all, and where each field starts. */
+export const IpcVal = {
+  size: 32,
+  identity: 0,
+  flags: 4,
+  clusterId: 8,
+  key: 10,
+  zero: 11,
+  tunnel: 16,
+} as const
+
+/** struct met_val: bytes in all, and where each field starts. */
+export const MetVal = {
+  size: 16,
+  packets: 0,
+  bytes: 8,
+} as const
+
+/** struct revsk_key: bytes in all, and where each field starts. */
+export const RevskKey = {
+  size: 16,
+  cookie: 0,
+  addr: 8,
+  port: 12,
+  zero: 14,
+} as const
+
+/** struct revsk_val: bytes in all, and where each field starts. */
+export const RevskVal = {
+  size: 12,
+  vip: 0,
+  port: 4,
+  zero: 6,
+  svcId: 8,
+} as const
+
+/** struct rnat_val: bytes in all, and where each field starts. */
+export const RnatVal = {
+  size: 8,
+  vip: 0,
+  port: 4,
+  flags: 6,
+} as const
+
+/** struct svc_key: bytes in all, and where each field starts. */
+export const SvcKey = {
+  size: 12,
+  vip: 0,
+  port: 4,
+  proto: 6,
+  scope: 7,
+  zero: 8,
+} as const
+
+/** struct svc_val: bytes in all, and where each field starts. */
+export const SvcVal = {
+  size: 36,
+  svcId: 0,
+  flags: 4,
+  affinityTimeoutS: 8,
+  algorithm: 12,
+  fwdMode: 13,
+  zero: 14,
+  count: 16,
+  qcount: 20,
+  slotOff: 24,
+  magOff: 28,
+  magM: 32,
+} as const
+
+/** enum addr_family. */
+export const AddrFamily = {
+  V4: 1,
+  V6: 2,
+} as const
+
+/** enum be_flag. */
+export const BeFlag = {
+  HOST_NET: 1,
+} as const
+
+/** enum be_state. */
+export const BeState = {
+  ACTIVE: 1,
+  TERMINATING: 2,
+  QUARANTINED: 3,
+  MAINTENANCE: 4,
+} as const
+
+/** enum drop_reason. */
+export const DropReason = {
+  REASON_FORWARDED: 0,
+  REASON_EVENT_LOST: 1,
+  DROP_INVALID_PACKET: 134,
+  DROP_FRAG_NEEDED: 136,
+  DROP_WRITE_ERROR: 141,
+  DROP_FLOW_CREATE_FAILED: 155,
+  DROP_FRAG_UNSUPPORTED: 157,
+  DROP_NO_SERVICE: 158,
+  DROP_NAT_NO_MAPPING: 167,
+  DROP_NO_FIB: 169,
+  DROP_CLUSTER_IP_FROM_OUTSIDE: 174,
+  DROP_TTL_EXCEEDED: 196,
+} as const
+
+/** enum ep_flag. */
+export const EpFlag = {
+  HOST: 1,
+  HOST_NETNS: 2,
+} as const
+
+/** enum event_type. */
+export const EventType = {
+  DROP: 1,
+} as const
+
+/** enum flow_flag. */
+export const FlowFlag = {
+  REV: 1,
+  SNAT: 2,
+  LOCAL: 4,
+  ESTABLISHED: 8,
+  FIN_SELF: 16,
+  FIN_TWIN: 32,
+  RST: 64,
+} as const
+
+/** enum identity. */
+export const Identity = {
+  UNKNOWN: 0,
+  HOST: 1,
+  WORLD: 2,
+  REMOTE_NODE: 6,
+} as const
+
+/** enum ipc_flag. */
+export const IpcFlag = {
+  HAS_TUN: 1,
+  TUN6: 2,
+  SKIP_TUN: 4,
+  REMOTE_CLUSTER: 8,
+  IS_NODE: 16,
+  DSR_OK: 32,
+} as const
+
+/** enum met_dir. */
+export const MetDir = {
+  INGRESS: 0,
+  EGRESS: 1,
+  SOCKET: 2,
+} as const
+
+/** enum svc_algorithm. */
+export const SvcAlgorithm = {
+  RANDOM: 1,
+  MAGLEV: 2,
+} as const
+
+/** enum svc_flag. */
+export const SvcFlag = {
+  EXT_IP: 1,
+  NODEPORT: 2,
+  LB: 4,
+  HOSTPORT: 8,
+  HOSTPORT_LOOPBACK: 16,
+  ROUTABLE: 32,
+  AFFINITY: 64,
+  SRC_CHECK: 128,
+  SRC_DENY: 256,
+  ETP_LOCAL: 512,
+  ITP_LOCAL: 1024,
+  TWO_SCOPES: 2048,
+  WILDCARD_DROP: 8192,
+  CLUSTER_IP: 16384,
+} as const
+
+/** enum svc_forward. */
+export const SvcForward = {
+  SNAT: 1,
+  DSR: 2,
+} as const
+
+/** enum svc_scope. */
+export const SvcScope = {
+  EXT: 0,
+  INT: 1,
+} as const
+
+/** Shape of each map as the programs declare it; the agent may choose another maxEntries. */
+export const MAPS = {
+  w_aff4_v1: {
+    name: 'w_aff4_v1',
+    type: 9,
+    keySize: 16,
+    valueSize: 8,
+    maxEntries: 65536,
+    flags: 0,
+  },
+  w_be4_v1: {
+    name: 'w_be4_v1',
+    type: 2,
+    keySize: 4,
+    valueSize: 16,
+    maxEntries: 262144,
+    flags: 1024,
+  },
+  w_ep_v1: {
+    name: 'w_ep_v1',
+    type: 1,
+    keySize: 20,
+    valueSize: 32,
+    maxEntries: 65536,
+    flags: 1,
+  },
+  w_ev: {
+    name: 'w_ev',
+    type: 27,
+    keySize: 0,
+    valueSize: 0,
+    maxEntries: 262144,
+    flags: 0,
+  },
+  w_flow4a_v1: {
+    name: 'w_flow4a_v1',
+    type: 9,
+    keySize: 16,
+    valueSize: 40,
+    maxEntries: 262144,
+    flags: 0,
+  },
+  w_flow4t_v1: {
+    name: 'w_flow4t_v1',
+    type: 9,
+    keySize: 16,
+    valueSize: 40,
+    maxEntries: 524288,
+    flags: 0,
+  },
+  w_ipc_v1: {
+    name: 'w_ipc_v1',
+    type: 11,
+    keySize: 24,
+    valueSize: 32,
+    maxEntries: 512000,
+    flags: 1,
+  },
+  w_met_v1: {
+    name: 'w_met_v1',
+    type: 6,
+    keySize: 4,
+    valueSize: 16,
+    maxEntries: 768,
+    flags: 0,
+  },
+  w_revsk4_v1: {
+    name: 'w_revsk4_v1',
+    type: 9,
+    keySize: 16,
+    valueSize: 12,
+    maxEntries: 262144,
+    flags: 0,
+  },
+  w_rnat4_v1: {
+    name: 'w_rnat4_v1',
+    type: 2,
+    keySize: 4,
+    valueSize: 8,
+    maxEntries: 65536,
+    flags: 1024,
+  },
+  w_slot_v1: {
+    name: 'w_slot_v1',
+    type: 2,
+    keySize: 4,
+    valueSize: 4,
+    maxEntries: 4194304,
+    flags: 1024,
+  },
+  w_svc4_v1: {
+    name: 'w_svc4_v1',
+    type: 1,
+    keySize: 12,
+    valueSize: 36,
+    maxEntries: 65536,
+    flags: 1,
+  },
+} as const
+
+/** Configuration variables in the .rodata of each object: byte offset and size. */
+export const CONFIG = {
+  weft_netdev: {
+    size: 38,
+    variables: {
+      cfg_any_s: { offset: 12, size: 4 },
+      cfg_events: { offset: 37, size: 1 },
+      cfg_maglev_seed: { offset: 32, size: 4 },
+      cfg_snat_addr: { offset: 16, size: 4 },
+      cfg_snat_port_max: { offset: 22, size: 2 },
+      cfg_snat_port_min: { offset: 20, size: 2 },
+      cfg_snat_secret: { offset: 24, size: 4 },
+      cfg_tcp_closing_s: { offset: 8, size: 4 },
+      cfg_tcp_established_s: { offset: 4, size: 4 },
+      cfg_tcp_syn_s: { offset: 0, size: 4 },
+      cfg_test_ifindex: { offset: 28, size: 4 },
+      cfg_track_flows: { offset: 36, size: 1 },
+    },
+  },
+  weft_sock: {
+    size: 17,
+    variables: {
+      cfg_events: { offset: 0, size: 1 },
+      cfg_host_netns_cookie: { offset: 8, size: 8 },
+      cfg_nodeport_max: { offset: 4, size: 2 },
+      cfg_nodeport_min: { offset: 2, size: 2 },
+      cfg_set_retval: { offset: 16, size: 1 },
+    },
+  },
+  weft_xdp: {
+    size: 38,
+    variables: {
+      cfg_any_s: { offset: 12, size: 4 },
+      cfg_events: { offset: 37, size: 1 },
+      cfg_maglev_seed: { offset: 32, size: 4 },
+      cfg_snat_addr: { offset: 16, size: 4 },
+      cfg_snat_port_max: { offset: 22, size: 2 },
+      cfg_snat_port_min: { offset: 20, size: 2 },
+      cfg_snat_secret: { offset: 24, size: 4 },
+      cfg_tcp_closing_s: { offset: 8, size: 4 },
+      cfg_tcp_established_s: { offset: 4, size: 4 },
+      cfg_tcp_syn_s: { offset: 0, size: 4 },
+      cfg_test_ifindex: { offset: 28, size: 4 },
+      cfg_track_flows: { offset: 36, size: 1 },
+    },
+  },
+} as const
