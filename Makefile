@@ -15,7 +15,7 @@ endif
 
 BUILD   := build
 REPORTS := $(BUILD)/reports
-TS      := $(shell find agent native test -name '*.ts' 2>/dev/null)
+TS      := $(shell find agent native test scripts -name '*.ts' 2>/dev/null)
 VITEST   = node_modules/.bin/vitest run --reporter=default --reporter=json --outputFile.json=$(REPORTS)/$(1).json
 
 # Looked up when used, not when make starts: setup may have installed them in between.
@@ -47,9 +47,16 @@ $(BUILD)/js/.built: $(TS) tsconfig.json package.json | setup
 bpf: setup ## compile the eBPF objects
 	$(Q)$(BPF_MAKE) -q || { printf '  %-7s %s\n' BPF '$(BUILD)/bpf' >&2; $(BPF_MAKE) $(if $(Q),-s); }
 
-$(BUILD)/bin/weft: scripts/weft.sh
+.PHONY: layout
+layout: setup ## regenerate agent/maps/layout.gen.ts from the built objects
+	$(call tag,LAYOUT,agent/maps/layout.gen.ts)
+	$(Q)$(BPF_MAKE) $(if $(Q),-s) layout
+
+# package.json says where the command starts.
+$(BUILD)/bin/weft: scripts/weft.sh package.json
 	$(call tag,BIN,$@)
-	$(Q)install -D -m 755 $< $@
+	$(Q)mkdir -p $(@D)
+	$(Q)sed "s|@ENTRY@|$$(node -p 'require("./package.json").bin.weft')|" $< >$@ && chmod 755 $@
 
 ##@ Lab
 

@@ -7,7 +7,7 @@ import { LabError } from './errors.ts'
 import { BPF_ROOT, cgroupOf, logFile, onHost, pidFile } from './hosts.ts'
 import { agentConfig, apiserverConfig, meshEntry, setPath } from './objects.ts'
 import { builtFile, clusterDir, hostDir, type LabPaths } from './paths.ts'
-import { isAlive, launch, must, recall, record, run, signal, type ProcessId } from './process.ts'
+import { isAlive, launch, recall, record, run, signal, type ProcessId } from './process.ts'
 import { step } from './progress.ts'
 import {
   controlPlane,
@@ -40,6 +40,11 @@ export function hostEnv(lab: LabPaths, host: HostSpec): NodeJS.ProcessEnv {
   return { ...env, WEFT_SOCKET: socketOf(hostDir(lab, host.name)), WEFT_BPF_ROOT: BPF_ROOT }
 }
 
+/** Daemons are configured by their files alone: what the caller's shell has set for other commands must not reach them. */
+function daemonEnv(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([key]) => !key.startsWith('WEFT_')))
+}
+
 export function daemonOf(lab: LabPaths, host: HostSpec, name: DaemonName): ProcessId | undefined {
   return recall(pidFile(lab, host, name))
 }
@@ -47,7 +52,7 @@ export function daemonOf(lab: LabPaths, host: HostSpec, name: DaemonName): Proce
 /** Starts a daemon unless it runs. */
 function startDaemon(lab: LabPaths, host: HostSpec, name: DaemonName, command: readonly string[]): void {
   if (daemonOf(lab, host, name) !== undefined) return
-  const pid = launch(onHost(lab, host, name, command), { log: logFile(lab, host, name), env: hostEnv(lab, host) })
+  const pid = launch(onHost(lab, host, name, command), { log: logFile(lab, host, name), env: daemonEnv() })
   record(pidFile(lab, host, name), pid)
 }
 
@@ -119,12 +124,8 @@ export function configure(lab: LabPaths, node: NodeSpec, settings: readonly stri
   writeFileSync(file, stringify(config))
 }
 
-const weft = (lab: LabPaths, ...args: string[]): string[] => [
-  process.execPath,
-  '--enable-source-maps',
-  builtFile(lab, 'js', 'agent', 'cli', 'weft.js'),
-  ...args,
-]
+/** The `weft` command of this checkout; it replaces itself by node, so its pid is the daemon's. */
+const weft = (lab: LabPaths, ...args: string[]): string[] => [builtFile(lab, 'bin', 'weft'), ...args]
 
 export function startEtcd(lab: LabPaths, cluster: ClusterSpec): void {
   const peer = 'http://127.0.0.1:2380'
@@ -236,10 +237,4 @@ function agentError(lab: LabPaths, node: NodeSpec, what: string): LabError {
   const log = logFile(lab, node, 'agent')
   const tail = existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n').slice(-5).join('\n  ') : 'no log'
   return new LabError('agent-not-ready', `the agent of ${node.name} ${what}\n  ${tail}`, { hint: `see ${log}` })
-}
-
-/** The `weft` command of this checkout, for the hosts' PATH. */
-export async function ensureBin(lab: LabPaths): Promise<void> {
-  const file = builtFile(lab, 'bin', 'weft')
-  if (!existsSync(file)) await must(['make', '--no-print-directory', '-C', lab.root, 'build/bin/weft'])
 }

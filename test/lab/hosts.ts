@@ -23,8 +23,8 @@ export const pidFile = (lab: LabPaths, host: HostSpec, what: string): string =>
 export const logFile = (lab: LabPaths, host: HostSpec, what: string): string =>
   path.join(hostDir(lab, hostId(host)), `${what}.log`)
 
-/** The bpffs directory of every node, in the node's own mount namespace. */
-export const BPF_ROOT = '/sys/fs/bpf/weft'
+/** Where every node has its bpffs, in its own mount namespace. */
+export const BPF_ROOT = '/sys/fs/bpf'
 
 const JOIN_CGROUP = 'echo $$ >"$1/cgroup.procs" || exit 125; shift'
 
@@ -52,7 +52,6 @@ if [ "$kind" = node ]; then
   mount -t sysfs sysfs "$dir/sys"
   mount --rbind /sys/fs/cgroup "$dir/sys/fs/cgroup"
   mount -t bpf bpf "$dir/sys/fs/bpf"
-  mkdir "$dir/sys/fs/bpf/weft"
   mount --move "$dir/sys" /sys
 fi
 if [ -n "$etcd" ]; then mount -t tmpfs -o mode=700 tmpfs "$etcd"; fi

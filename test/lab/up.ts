@@ -4,7 +4,6 @@ import { stringify } from 'yaml'
 import { makeCgroup } from './cgroup.ts'
 import {
   agentReady,
-  ensureBin,
   etcdReady,
   serverReady,
   startAgent,
@@ -48,10 +47,7 @@ export function readRecord(lab: LabPaths): LabRecord | undefined {
 /** Brings the lab up, or what is missing of it. Running parts are left alone. */
 export async function up(lab: LabPaths, options: UpOptions): Promise<void> {
   if (process.getuid?.() !== 0) throw new LabError('not-root', 'the lab needs root', { hint: 'sudo make lab' })
-  if (options.agents) {
-    requireBuilt(lab)
-    await ensureBin(lab)
-  }
+  if (options.agents) requireBuilt(lab)
   const scenario = scenarioFiles(lab, options.scenario)
   const before = readRecord(lab)
   if (before === undefined || allHosts().some((host) => holderOf(lab, host) === undefined)) {
@@ -117,8 +113,7 @@ async function startEverything(lab: LabPaths, options: UpOptions): Promise<void>
 }
 
 function requireBuilt(lab: LabPaths): void {
-  const needed = [builtFile(lab, 'js', 'agent', 'cli', 'weft.js'), builtFile(lab, 'bpf')]
-  const missing = needed.find((file) => !existsSync(file))
+  const missing = [builtFile(lab, 'bin', 'weft'), builtFile(lab, 'bpf')].find((file) => !existsSync(file))
   if (missing !== undefined) throw new LabError('not-built', `${missing} is missing`, { hint: 'run `make build`' })
 }
 
