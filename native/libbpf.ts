@@ -66,35 +66,24 @@ export class Mem {
   }
 }
 
-/** One C function with its argument slots. Missing arguments are 0. */
-class Call {
-  private readonly cif: Buffer
-  private readonly fn: Buffer
-  private readonly ffiCall: FfiCall
-  private readonly list: Buffer
-  private readonly slots: Buffer
-  private readonly slotBuffers: Buffer[] = []
-  private readonly result: Buffer
-  private readonly words: Int32Array
-  private readonly out: Int32Array
+/** What a call needs, all of it referenced for as long as the call is. */
+type Prepared = { ffiCall: FfiCall; cif: Buffer; fn: Buffer; list: Buffer; slots: readonly Buffer[]; result: Buffer }
 
-  constructor(library: Library, symbol: string, result: CType, args: readonly CType[]) {
-    const { ref, ffi, ffiCall } = foreign()
-    this.ffiCall = ffiCall
-    this.cif = ffi.CIF(result, args)
-    this.fn = library.get(symbol)
-    const slotMemory = new ArrayBuffer(8 * MAX_ARGS)
-    this.slots = Buffer.from(slotMemory)
-    this.words = new Int32Array(slotMemory)
-    const resultMemory = new ArrayBuffer(16)
-    this.result = Buffer.from(resultMemory)
-    this.out = new Int32Array(resultMemory)
-    this.list = Buffer.from(new ArrayBuffer(8 * MAX_ARGS))
-    for (let i = 0; i < args.length; i++) {
-      const slot = this.slots.subarray(8 * i, 8 * i + 8)
-      this.slotBuffers.push(slot)
-      ref._writePointer(this.list, 8 * i, slot)
-    }
+/** One C function with its argument slots, bound at its first use: binding costs a millisecond, which short commands notice. */
+class Call {
+  private readonly library: Library
+  private readonly symbol: string
+  private readonly resultType: CType
+  private readonly args: readonly CType[]
+  private readonly words = new Int32Array(new ArrayBuffer(8 * MAX_ARGS))
+  private readonly out = new Int32Array(new ArrayBuffer(16))
+  private prepared: Prepared | undefined
+
+  constructor(library: Library, symbol: string, resultType: CType, args: readonly CType[]) {
+    this.library = library
+    this.symbol = symbol
+    this.resultType = resultType
+    this.args = args
   }
 
   /** Call, and read the result as a C int. */
@@ -127,7 +116,32 @@ class Call {
     w[11] = Math.floor(f / 0x1_0000_0000)
     w[12] = g | 0
     w[13] = Math.floor(g / 0x1_0000_0000)
-    this.ffiCall(this.cif, this.fn, this.result, this.list)
+    const p = (this.prepared ??= this.prepare())
+    p.ffiCall(p.cif, p.fn, p.result, p.list)
+  }
+
+  private prepare(): Prepared {
+    const { ref, ffi, ffiCall } = foreign()
+    const list = Buffer.from(new ArrayBuffer(8 * MAX_ARGS))
+    const slots = this.args.map((_, i) => Buffer.from(this.words.buffer, 8 * i, 8))
+    slots.forEach((slot, i) => ref._writePointer(list, 8 * i, slot))
+    return {
+      ffiCall,
+      cif: ffi.CIF(this.resultType, this.args),
+      fn: resolve(this.library, this.symbol),
+      list,
+      slots,
+      result: Buffer.from(this.out.buffer),
+    }
+  }
+}
+
+function resolve(library: Library, symbol: string): Buffer {
+  try {
+    return library.get(symbol)
+  } catch (cause) {
+    const reason = 'the installed libbpf has no such function'
+    throw new BpfError({ fn: symbol, code: 'BPF_NO_LIBBPF', reason, hint: 'install libbpf 1.1 or later', cause })
   }
 }
 
@@ -175,180 +189,118 @@ function open(name: string | null): Library {
 
 const P = 'pointer'
 
-/** The functions of libbpf (1.1 and later) and libc that weft calls. Names and meaning as in bpf/bpf.h, bpf/libbpf.h, libc. */
-class Native {
-  private readonly bpf: Library
-  private readonly c: Library
-  private readonly errnoLocation: Call
+/** C symbol, result, arguments: as in bpf/bpf.h, bpf/libbpf.h and libc's headers. */
+type Signature = readonly [symbol: string, result: CType, ...args: CType[]]
+
+/** libbpf.so.1. `omap` is a map of an object that is not loaded yet. */
+const BPF = {
+  setPrint: ['libbpf_set_print', P, P],
+  majorVersion: ['libbpf_major_version', 'uint32'],
+  minorVersion: ['libbpf_minor_version', 'uint32'],
+  mapCreate: ['bpf_map_create', 'int', 'int', P, 'uint32', 'uint32', 'uint32', P],
+  mapLookup: ['bpf_map_lookup_elem', 'int', 'int', P, P],
+  mapUpdate: ['bpf_map_update_elem', 'int', 'int', P, P, 'uint64'],
+  mapDelete: ['bpf_map_delete_elem', 'int', 'int', P],
+  mapNextKey: ['bpf_map_get_next_key', 'int', 'int', P, P],
+  mapUpdateBatch: ['bpf_map_update_batch', 'int', 'int', P, P, P, P],
+  mapLookupBatch: ['bpf_map_lookup_batch', 'int', 'int', P, P, P, P, P, P],
+  mapDeleteBatch: ['bpf_map_delete_batch', 'int', 'int', P, P, P],
+  mapFdById: ['bpf_map_get_fd_by_id', 'int', 'uint32'],
+  progFdById: ['bpf_prog_get_fd_by_id', 'int', 'uint32'],
+  possibleCpus: ['libbpf_num_possible_cpus', 'int'],
+  objPin: ['bpf_obj_pin', 'int', 'int', P],
+  objGet: ['bpf_obj_get', 'int', P],
+  objInfo: ['bpf_obj_get_info_by_fd', 'int', 'int', P, P],
+  linkCreate: ['bpf_link_create', 'int', 'int', 'int', 'int', P],
+  linkUpdate: ['bpf_link_update', 'int', 'int', 'int', P],
+  linkDetach: ['bpf_link_detach', 'int', 'int'],
+  progQuery: ['bpf_prog_query_opts', 'int', 'int', 'int', P],
+  progTestRun: ['bpf_prog_test_run_opts', 'int', 'int', P],
+  tcHookCreate: ['bpf_tc_hook_create', 'int', P],
+  tcHookDestroy: ['bpf_tc_hook_destroy', 'int', P],
+  tcAttach: ['bpf_tc_attach', 'int', P, P],
+  tcDetach: ['bpf_tc_detach', 'int', P, P],
+  tcQuery: ['bpf_tc_query', 'int', P, P],
+  objectOpen: ['bpf_object__open_file', P, P, P],
+  objectLoad: ['bpf_object__load', 'int', P],
+  objectClose: ['bpf_object__close', 'void', P],
+  objectNextMap: ['bpf_object__next_map', P, P, P],
+  objectNextProgram: ['bpf_object__next_program', P, P, P],
+  omapName: ['bpf_map__name', P, P],
+  omapType: ['bpf_map__type', 'int', P],
+  omapKeySize: ['bpf_map__key_size', 'uint32', P],
+  omapValueSize: ['bpf_map__value_size', 'uint32', P],
+  omapMaxEntries: ['bpf_map__max_entries', 'uint32', P],
+  omapSetMaxEntries: ['bpf_map__set_max_entries', 'int', P, 'uint32'],
+  omapFlags: ['bpf_map__map_flags', 'uint32', P],
+  omapFd: ['bpf_map__fd', 'int', P],
+  omapReuseFd: ['bpf_map__reuse_fd', 'int', P, 'int'],
+  omapInitialValue: ['bpf_map__initial_value', P, P, P],
+  omapPinPath: ['bpf_map__pin_path', P, P],
+  omapSetPinPath: ['bpf_map__set_pin_path', 'int', P, P],
+  programName: ['bpf_program__name', P, P],
+  programSection: ['bpf_program__section_name', P, P],
+  programFd: ['bpf_program__fd', 'int', P],
+  programAttachType: ['bpf_program__expected_attach_type', 'int', P],
+  programSetAutoload: ['bpf_program__set_autoload', 'int', P, 'int'],
+  programSetLogBuf: ['bpf_program__set_log_buf', 'int', P, P, 'size_t'],
+} as const satisfies Record<string, Signature>
+
+/** The C library. */
+const LIBC = {
+  errnoLocation: ['__errno_location', P],
+  mmapCall: ['mmap', P, P, 'size_t', 'int', 'int', 'int', 'uint64'],
+  memcpy: ['memcpy', P, P, P, 'size_t'],
+  strlen: ['strlen', 'size_t', P],
+  ifNameToIndex: ['if_nametoindex', 'uint32', P],
+  ifIndexToName: ['if_indextoname', P, 'uint32', P],
+  setns: ['setns', 'int', 'int', 'int'],
+  flock: ['flock', 'int', 'int', 'int'],
+  socket: ['socket', 'int', 'int', 'int', 'int'],
+  getsockopt: ['getsockopt', 'int', 'int', 'int', 'int', P, P],
+  unshare: ['unshare', 'int', 'int'],
+  pageSize: ['getpagesize', 'int'],
+  fcntl: ['fcntl', 'int', 'int', 'int', 'int'],
+} as const satisfies Record<string, Signature>
+
+type Calls = Readonly<Record<keyof typeof BPF | keyof typeof LIBC, Call>>
+
+function bind(library: Library, table: Readonly<Record<string, Signature>>): [string, Call][] {
+  return Object.entries(table).map(([name, [symbol, result, ...args]]) => [
+    name,
+    new Call(library, symbol, result, args),
+  ])
+}
+
+/** Helpers over the calls. */
+class Helpers {
+  private readonly calls: Calls
   private readonly errnoMem = new Mem(8)
 
-  readonly setPrint: Call
-  readonly majorVersion: Call
-  readonly minorVersion: Call
-
-  readonly mapCreate: Call
-  readonly mapLookup: Call
-  readonly mapUpdate: Call
-  readonly mapDelete: Call
-  readonly mapNextKey: Call
-  readonly mapUpdateBatch: Call
-  readonly mapLookupBatch: Call
-  readonly mapDeleteBatch: Call
-  readonly mapFreeze: Call
-  readonly mapFdById: Call
-  readonly progFdById: Call
-  readonly possibleCpus: Call
-
-  readonly objPin: Call
-  readonly objGet: Call
-  readonly objInfo: Call
-
-  readonly linkCreate: Call
-  readonly linkUpdate: Call
-  readonly linkDetach: Call
-  readonly progQuery: Call
-  readonly progTestRun: Call
-
-  readonly tcHookCreate: Call
-  readonly tcHookDestroy: Call
-  readonly tcAttach: Call
-  readonly tcDetach: Call
-  readonly tcQuery: Call
-
-  readonly objectOpen: Call
-  readonly objectLoad: Call
-  readonly objectClose: Call
-  readonly objectNextMap: Call
-  readonly objectNextProgram: Call
-  readonly omapName: Call
-  readonly omapType: Call
-  readonly omapKeySize: Call
-  readonly omapValueSize: Call
-  readonly omapMaxEntries: Call
-  readonly omapSetMaxEntries: Call
-  readonly omapFlags: Call
-  readonly omapFd: Call
-  readonly omapReuseFd: Call
-  readonly omapInitialValue: Call
-  readonly omapPinPath: Call
-  readonly omapSetPinPath: Call
-  readonly omapIsInternal: Call
-  readonly programName: Call
-  readonly programSection: Call
-  readonly programFd: Call
-  readonly programType: Call
-  readonly programAttachType: Call
-  readonly programSetAutoload: Call
-  readonly programSetLogBuf: Call
-
-  readonly mmapCall: Call
-  readonly munmap: Call
-  readonly memcpy: Call
-  readonly strlen: Call
-  readonly ifNameToIndex: Call
-  readonly ifIndexToName: Call
-  readonly setns: Call
-  readonly unshare: Call
-  readonly fcntl: Call
-  readonly pageSize: Call
-
-  constructor() {
-    this.bpf = open('libbpf.so.1')
-    this.c = open(null)
-    const f = (symbol: string, result: CType, ...args: CType[]): Call => new Call(this.bpf, symbol, result, args)
-    const libc = (symbol: string, result: CType, ...args: CType[]): Call => new Call(this.c, symbol, result, args)
-
-    this.setPrint = f('libbpf_set_print', P, P)
-    this.majorVersion = f('libbpf_major_version', 'uint32')
-    this.minorVersion = f('libbpf_minor_version', 'uint32')
-
-    this.mapCreate = f('bpf_map_create', 'int', 'int', P, 'uint32', 'uint32', 'uint32', P)
-    this.mapLookup = f('bpf_map_lookup_elem', 'int', 'int', P, P)
-    this.mapUpdate = f('bpf_map_update_elem', 'int', 'int', P, P, 'uint64')
-    this.mapDelete = f('bpf_map_delete_elem', 'int', 'int', P)
-    this.mapNextKey = f('bpf_map_get_next_key', 'int', 'int', P, P)
-    this.mapUpdateBatch = f('bpf_map_update_batch', 'int', 'int', P, P, P, P)
-    this.mapLookupBatch = f('bpf_map_lookup_batch', 'int', 'int', P, P, P, P, P, P)
-    this.mapDeleteBatch = f('bpf_map_delete_batch', 'int', 'int', P, P, P)
-    this.mapFreeze = f('bpf_map_freeze', 'int', 'int')
-    this.mapFdById = f('bpf_map_get_fd_by_id', 'int', 'uint32')
-    this.progFdById = f('bpf_prog_get_fd_by_id', 'int', 'uint32')
-    this.possibleCpus = f('libbpf_num_possible_cpus', 'int')
-
-    this.objPin = f('bpf_obj_pin', 'int', 'int', P)
-    this.objGet = f('bpf_obj_get', 'int', P)
-    this.objInfo = f('bpf_obj_get_info_by_fd', 'int', 'int', P, P)
-
-    this.linkCreate = f('bpf_link_create', 'int', 'int', 'int', 'int', P)
-    this.linkUpdate = f('bpf_link_update', 'int', 'int', 'int', P)
-    this.linkDetach = f('bpf_link_detach', 'int', 'int')
-    this.progQuery = f('bpf_prog_query_opts', 'int', 'int', 'int', P)
-    this.progTestRun = f('bpf_prog_test_run_opts', 'int', 'int', P)
-
-    this.tcHookCreate = f('bpf_tc_hook_create', 'int', P)
-    this.tcHookDestroy = f('bpf_tc_hook_destroy', 'int', P)
-    this.tcAttach = f('bpf_tc_attach', 'int', P, P)
-    this.tcDetach = f('bpf_tc_detach', 'int', P, P)
-    this.tcQuery = f('bpf_tc_query', 'int', P, P)
-
-    this.objectOpen = f('bpf_object__open_file', P, P, P)
-    this.objectLoad = f('bpf_object__load', 'int', P)
-    this.objectClose = f('bpf_object__close', 'void', P)
-    this.objectNextMap = f('bpf_object__next_map', P, P, P)
-    this.objectNextProgram = f('bpf_object__next_program', P, P, P)
-    this.omapName = f('bpf_map__name', P, P)
-    this.omapType = f('bpf_map__type', 'int', P)
-    this.omapKeySize = f('bpf_map__key_size', 'uint32', P)
-    this.omapValueSize = f('bpf_map__value_size', 'uint32', P)
-    this.omapMaxEntries = f('bpf_map__max_entries', 'uint32', P)
-    this.omapSetMaxEntries = f('bpf_map__set_max_entries', 'int', P, 'uint32')
-    this.omapFlags = f('bpf_map__map_flags', 'uint32', P)
-    this.omapFd = f('bpf_map__fd', 'int', P)
-    this.omapReuseFd = f('bpf_map__reuse_fd', 'int', P, 'int')
-    this.omapInitialValue = f('bpf_map__initial_value', P, P, P)
-    this.omapPinPath = f('bpf_map__pin_path', P, P)
-    this.omapSetPinPath = f('bpf_map__set_pin_path', 'int', P, P)
-    this.omapIsInternal = f('bpf_map__is_internal', 'int', P)
-    this.programName = f('bpf_program__name', P, P)
-    this.programSection = f('bpf_program__section_name', P, P)
-    this.programFd = f('bpf_program__fd', 'int', P)
-    this.programType = f('bpf_program__type', 'int', P)
-    this.programAttachType = f('bpf_program__expected_attach_type', 'int', P)
-    this.programSetAutoload = f('bpf_program__set_autoload', 'int', P, 'int')
-    this.programSetLogBuf = f('bpf_program__set_log_buf', 'int', P, P, 'size_t')
-
-    this.errnoLocation = libc('__errno_location', P)
-    this.mmapCall = libc('mmap', P, P, 'size_t', 'int', 'int', 'int', 'uint64')
-    this.munmap = libc('munmap', 'int', P, 'size_t')
-    this.memcpy = libc('memcpy', P, P, P, 'size_t')
-    this.strlen = libc('strlen', 'size_t', P)
-    this.ifNameToIndex = libc('if_nametoindex', 'uint32', P)
-    this.ifIndexToName = libc('if_indextoname', P, 'uint32', P)
-    this.setns = libc('setns', 'int', 'int', 'int')
-    this.unshare = libc('unshare', 'int', 'int')
-    this.pageSize = libc('getpagesize', 'int')
-    this.fcntl = libc('fcntl', 'int', 'int', 'int', 'int')
-
+  constructor(calls: Calls) {
+    this.calls = calls
+    // Bound now: binding in between would overwrite the errno that is asked for.
+    this.errno()
     // libbpf writes to stderr by default; this folder reports through BpfError alone.
-    if (process.env['WEFT_LIBBPF_DEBUG'] === undefined) this.setPrint.pointer(0)
+    if (process.env['WEFT_LIBBPF_DEBUG'] === undefined) this.calls.setPrint.pointer(0)
   }
 
   /** errno of this thread. Right only directly after the call that failed, before any other native call. */
   errno(): number {
     // memcpy and __errno_location leave errno alone.
-    this.memcpy.pointer(this.errnoMem.address, this.errnoLocation.pointer(), 4)
+    this.calls.memcpy.pointer(this.errnoMem.address, this.calls.errnoLocation.pointer(), 4)
     return this.errnoMem.bytes.readInt32LE(0)
   }
 
   /** The NUL-terminated string at an address; '' for NULL. */
   readString(address: Address): string {
-    return address === 0 ? '' : this.readBytes(address, this.strlen.pointer(address)).toString('utf8')
+    return address === 0 ? '' : this.readBytes(address, this.calls.strlen.pointer(address)).toString('utf8')
   }
 
   /** A copy of `length` bytes at an address. */
   readBytes(address: Address, length: number): Buffer {
     const copy = new Mem(length)
-    this.memcpy.pointer(copy.address, address, length)
+    this.calls.memcpy.pointer(copy.address, address, length)
     return copy.bytes
   }
 
@@ -356,12 +308,12 @@ class Native {
   writeBytes(address: Address, data: Uint8Array): void {
     const copy = new Mem(data.length)
     copy.bytes.set(data)
-    this.memcpy.pointer(address, copy.address, data.length)
+    this.calls.memcpy.pointer(address, copy.address, data.length)
   }
 
   /** mmap(2); returns the address, or the negative errno. */
   mmap(address: Address, length: number, protection: number, flags: number, fd: number, offset: number): number {
-    const got = this.mmapCall.pointer(address, length, protection, flags, fd, offset)
+    const got = this.calls.mmapCall.pointer(address, length, protection, flags, fd, offset)
     return got < 0 ? -this.errno() : got
   }
 
@@ -373,12 +325,18 @@ class Native {
   }
 }
 
-export type { Call, Native }
+export type { Call }
+
+/** The functions of libbpf (1.1 and later) and libc that weft calls, with a few helpers. */
+export type Native = Calls & Helpers
 
 let loaded: Native | undefined
 
 /** The bound library, loaded at the first call. Throws BPF_NO_LIBBPF when libbpf.so.1 is not installed. */
 export function native(): Native {
-  loaded ??= new Native()
+  if (loaded === undefined) {
+    const calls = Object.fromEntries([...bind(open('libbpf.so.1'), BPF), ...bind(open(null), LIBC)]) as Calls
+    loaded = Object.assign(new Helpers(calls), calls)
+  }
   return loaded
 }
