@@ -33,6 +33,7 @@ export const Errno = {
   EINTR: 4,
   E2BIG: 7,
   EBADF: 9,
+  EAGAIN: 11,
   ENOMEM: 12,
   EACCES: 13,
   EBUSY: 16,
@@ -40,6 +41,7 @@ export const Errno = {
   ENODEV: 19,
   EINVAL: 22,
   ENOSPC: 28,
+  ENOLINK: 67,
   EOPNOTSUPP: 95,
   ENOTSUPP: 524,
 } as const

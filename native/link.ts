@@ -21,6 +21,8 @@ export type LinkInfo = {
   progId: number
   /** tcx and XDP only. */
   ifindex: number | undefined
+  /** cgroup only: inode number of its directory; 0 once that is gone. */
+  cgroupId: bigint | undefined
   /** tcx and cgroup only: `enum bpf_attach_type`. */
   attachType: number | undefined
 }
@@ -110,6 +112,7 @@ export class BpfLink extends FdOwner {
       id: raw.readUInt32LE(4),
       progId: raw.readUInt32LE(8),
       ifindex: type === LinkType.TCX || type === LinkType.XDP ? raw.readUInt32LE(16) : undefined,
+      cgroupId: type === LinkType.CGROUP ? raw.readBigUInt64LE(16) : undefined,
       // cgroup: u64 cgroup_id, u32 attach_type; tcx: u32 ifindex, u32 attach_type.
       attachType:
         type === LinkType.TCX ? raw.readUInt32LE(20) : type === LinkType.CGROUP ? raw.readUInt32LE(24) : undefined,

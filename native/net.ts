@@ -3,6 +3,10 @@ import { BpfError, Errno } from './errors.ts'
 import { Mem, native } from './libbpf.ts'
 
 const CLONE_NEWNET = 0x4000_0000
+const AF_INET = 2
+const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000
+const SOL_SOCKET = 1
+const SO_NETNS_COOKIE = 71
 
 /** Index of a network device, in the network namespace of the calling thread. BPF_ENODEV when there is none of that name. */
 export function ifIndex(name: string): number {
@@ -36,4 +40,22 @@ export function enterNetns(path: string): void {
 /** Move the main thread into a new, empty network namespace, which goes with its last process. Needs CAP_SYS_ADMIN. */
 export function newNetns(): void {
   if (native().unshare.int(CLONE_NEWNET) < 0) throw new BpfError({ fn: 'unshare', errno: native().errno() })
+}
+
+/** Cookie of the calling thread's network namespace, as `bpf_get_netns_cookie` gives it (Linux 5.14). */
+export function netnsCookie(): bigint {
+  const n = native()
+  const fd = n.socket.int(AF_INET, SOCK_DGRAM_CLOEXEC, 0)
+  if (fd < 0) throw new BpfError({ fn: 'socket', errno: n.errno() })
+  try {
+    const value = new Mem(8)
+    const length = new Mem(4)
+    length.bytes.writeUInt32LE(8)
+    if (n.getsockopt.int(fd, SOL_SOCKET, SO_NETNS_COOKIE, value.address, length.address) < 0) {
+      throw new BpfError({ fn: 'getsockopt', errno: n.errno(), subject: 'SO_NETNS_COOKIE' })
+    }
+    return value.bytes.readBigUInt64LE()
+  } finally {
+    closeSync(fd)
+  }
 }

@@ -175,7 +175,7 @@ export class GroupStore {
 }
 
 function share<S extends Span>(span: S): S {
-  if (span !== (NO_SPAN as Span)) span.refs++
+  if (span !== NO_SPAN) span.refs++
   return span
 }
 
