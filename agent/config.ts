@@ -1,0 +1,330 @@
+import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { z } from 'zod'
+import type { LogLevel } from './lib/log.ts'
+import { LOG_LEVELS } from './lib/log.ts'
+import * as form from './lib/schemas.ts'
+import type { DefaultContext, Loaded, SettingSpec, SettingsInput, SettingTable } from './lib/settings.ts'
+import { describeSettings, loadSettings } from './lib/settings.ts'
+
+/** The agent's configuration: validated as a whole, frozen. Durations are milliseconds. */
+export interface Config {
+  readonly clusterName: string
+  /** 1-255; 0 is a cluster that is in no mesh. */
+  readonly clusterId: number
+  readonly nodeName: string
+  /** Undefined: taken from the own Node object. */
+  readonly nodeIp: string | undefined
+  /** Device towards other nodes and clients; undefined: the one that has the node's address. */
+  readonly uplink: string | undefined
+  /** Undefined: taken from the own Node object. */
+  readonly podCidr: string | undefined
+  readonly manifests: string
+  /** Undefined: no mesh. */
+  readonly clustermeshConfig: string | undefined
+  readonly bpfRoot: string
+  readonly cgroupRoot: string
+  readonly bpfObjects: string
+  readonly stateDir: string
+  readonly apiSocket: string
+  readonly logLevel: LogLevel
+  readonly loadBalancer: {
+    readonly algorithm: 'random' | 'maglev'
+    readonly mode: 'snat'
+    readonly maglevTableSize: number | 'auto'
+  }
+  /** First and last port. */
+  readonly nodePortRange: readonly [number, number]
+  readonly autoDirectNodeRoutes: boolean
+  readonly unreachableAfter: number
+  readonly cacheTTL: number
+  readonly auditInterval: number
+  readonly mapSizes: {
+    readonly services: number
+    readonly slots: number
+    readonly backends: number
+    readonly flowsTcp: number
+    readonly flowsAny: number
+    readonly ipcache: number
+  }
+}
+
+/** Configuration of the program that exports a cluster to its etcd. */
+export interface ApiserverConfig {
+  readonly clusterName: string
+  /** 1-255. */
+  readonly clusterId: number
+  readonly manifests: string
+  readonly etcdEndpoints: readonly string[]
+  readonly apiSocket: string
+  readonly healthPort: number
+  readonly logLevel: LogLevel
+}
+
+const SECOND = 1_000
+const HOUR = 3_600_000
+/** Cilium's list, so that mixed meshes can agree on one. */
+const MAGLEV_SIZES = [251, 509, 1021, 2039, 4093, 8191, 16381, 32749, 65521, 131071]
+const SIZE = { schema: form.integer(256, 1 << 26), allowed: `a number from 256 to ${1 << 26}`, value: '<entries>' }
+const DIRECTORY = { schema: form.path, allowed: 'a directory', value: '<directory>', path: true }
+const SOCKET = {
+  schema: form.socketPath,
+  allowed: 'a path of at most 107 bytes',
+  value: '<path>',
+  path: true,
+  flagName: 'socket',
+}
+
+const CLUSTER_NAME: SettingSpec<string> = {
+  schema: z.string().regex(/^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/),
+  default: 'default',
+  allowed: 'at most 32 lower-case letters, digits and "-", with a letter or digit first and last',
+  description: 'name of this cluster in the mesh',
+  value: '<name>',
+}
+
+const LOG_LEVEL: SettingSpec<LogLevel> = {
+  schema: z.enum(LOG_LEVELS),
+  default: 'info',
+  allowed: LOG_LEVELS.join(', '),
+  description: 'least severe messages to log',
+  value: '<level>',
+}
+
+const MANIFESTS: SettingSpec<string> = {
+  ...DIRECTORY,
+  default: '/etc/weft/manifests',
+  description: 'directory of Kubernetes manifests that describe this cluster',
+}
+
+/** One line of thought per setting: what may be written, what is taken otherwise, what it is for. */
+const AGENT: SettingTable<Config> = {
+  clusterName: CLUSTER_NAME,
+  clusterId: {
+    schema: form.integer(0, 255),
+    default: 0,
+    allowed: 'a number from 1 to 255, unlike that of any other cluster of the mesh; 0 for no mesh',
+    description: 'number of this cluster in the mesh, 1-255; 0 for no mesh',
+    value: '<id>',
+  },
+  nodeName: {
+    schema: form.nodeName,
+    default: () => hostname().toLowerCase(),
+    defaultText: 'host name',
+    allowed: 'lower-case letters, digits, "-" and ".", as Kubernetes names nodes',
+    description: 'name of the Node object of this machine',
+    value: '<name>',
+  },
+  nodeIp: {
+    schema: form.ipv4.optional(),
+    default: undefined,
+    allowed: 'an IPv4 address',
+    description: 'address other nodes reach this one at; otherwise that of the Node object',
+    value: '<address>',
+  },
+  uplink: {
+    schema: form.device.optional(),
+    default: undefined,
+    allowed: 'the name of a network device',
+    description: 'device towards other nodes and clients; otherwise the one with the node address',
+    value: '<device>',
+  },
+  podCidr: {
+    schema: form.cidr.optional(),
+    default: undefined,
+    allowed: 'an IPv4 prefix without host bits, like 10.0.1.0/24',
+    description: 'prefix of the pods of this node; otherwise that of the Node object',
+    value: '<prefix>',
+  },
+  manifests: MANIFESTS,
+  clustermeshConfig: {
+    ...DIRECTORY,
+    schema: form.path.optional(),
+    default: undefined,
+    description: 'directory with one etcd client configuration for each remote cluster',
+  },
+  bpfRoot: { ...DIRECTORY, default: '/sys/fs/bpf', description: 'where the BPF file system is mounted' },
+  cgroupRoot: {
+    ...DIRECTORY,
+    default: ({ readFile }: DefaultContext) => findCgroup2(readFile),
+    defaultText: 'the mounted cgroup2',
+    description: 'cgroup whose sockets are balanced; a cgroup2 directory',
+  },
+  bpfObjects: {
+    ...DIRECTORY,
+    default: () => builtObjects(),
+    defaultText: 'build/bpf beside the program',
+    description: 'directory of the compiled BPF objects',
+  },
+  stateDir: { ...DIRECTORY, default: '/run/weft', description: 'directory for locks and sockets' },
+  apiSocket: {
+    ...SOCKET,
+    default: ({ get }: DefaultContext) => join((get('stateDir') as string | undefined) ?? '/run/weft', 'weft.sock'),
+    defaultText: 'weft.sock in the state directory',
+    description: 'unix socket the agent answers commands on',
+  },
+  logLevel: LOG_LEVEL,
+  'loadBalancer.algorithm': {
+    schema: z.enum(['random', 'maglev']),
+    default: 'random',
+    allowed: 'random, maglev',
+    description: 'how a backend is chosen for a new flow',
+    value: '<name>',
+  },
+  'loadBalancer.mode': {
+    schema: z.enum(['snat']),
+    default: 'snat',
+    allowed: 'snat',
+    description: 'how flows from outside reach backends on other nodes',
+    value: '<name>',
+  },
+  'loadBalancer.maglevTableSize': {
+    schema: z.union([z.literal('auto'), form.integer(1, 131071).refine((size) => MAGLEV_SIZES.includes(size))]),
+    default: 16381,
+    allowed: `${MAGLEV_SIZES.join(', ')}, or auto`,
+    description: 'entries of a Maglev table, equal on all nodes of the mesh',
+    value: '<entries>',
+  },
+  nodePortRange: {
+    schema: form.portRange,
+    default: '30000-32767',
+    allowed: 'first and last port, like 30000-32767',
+    description: 'ports that node port services may have',
+    value: '<range>',
+  },
+  autoDirectNodeRoutes: {
+    schema: form.boolean,
+    default: true,
+    allowed: 'true, false',
+    description: 'install a route to the pods of each node on the same network',
+    value: '[bool]',
+  },
+  unreachableAfter: {
+    schema: form.duration(SECOND, HOUR),
+    default: '10s',
+    allowed: 'a duration from 1s to 1h, like 10s',
+    description: 'how long a remote cluster may be silent before its backends are avoided',
+    value: '<duration>',
+  },
+  cacheTTL: {
+    schema: form.duration(SECOND, 24 * HOUR),
+    default: '5m',
+    allowed: 'a duration from 1s to 24h, like 5m, and longer than unreachableAfter',
+    description: 'how long the backends of a silent remote cluster are kept at all',
+    value: '<duration>',
+  },
+  auditInterval: {
+    schema: form.duration(SECOND, 24 * HOUR),
+    default: '60s',
+    allowed: 'a duration from 1s to 24h, like 60s',
+    description: 'how often the kernel is compared with what it should hold',
+    value: '<duration>',
+  },
+  'mapSizes.services': { ...SIZE, default: 65_536, description: 'frontends the service map has room for' },
+  'mapSizes.slots': {
+    ...SIZE,
+    default: 4_194_304,
+    description: 'backend slots and Maglev entries of all services together',
+  },
+  'mapSizes.backends': { ...SIZE, default: 262_144, description: 'backends there is room for' },
+  'mapSizes.flowsTcp': {
+    ...SIZE,
+    default: 524_288,
+    description: 'entries for TCP flows from outside, two for each flow',
+  },
+  'mapSizes.flowsAny': {
+    ...SIZE,
+    default: 262_144,
+    description: 'entries for other flows from outside, two for each flow',
+  },
+  'mapSizes.ipcache': { ...SIZE, default: 512_000, description: 'prefixes with a known identity' },
+}
+
+const APISERVER: SettingTable<ApiserverConfig> = {
+  clusterName: CLUSTER_NAME,
+  clusterId: {
+    schema: form.integer(1, 255),
+    default: undefined,
+    allowed: 'a number from 1 to 255, unlike that of any other cluster of the mesh',
+    description: 'number of this cluster in the mesh, 1-255',
+    value: '<id>',
+  },
+  manifests: MANIFESTS,
+  etcdEndpoints: {
+    schema: form.endpoints,
+    default: ['http://127.0.0.1:2379'],
+    allowed: 'URLs of etcd servers, like http://127.0.0.1:2379, with commas between them',
+    description: 'etcd the cluster is exported to',
+    value: '<urls>',
+  },
+  apiSocket: {
+    ...SOCKET,
+    default: '/run/weft/clustermesh-apiserver.sock',
+    description: 'unix socket the program answers commands on',
+  },
+  healthPort: {
+    schema: form.integer(0, 65535),
+    default: 9880,
+    allowed: 'a port from 1 to 65535; 0 for none',
+    description: 'port of the readiness check (GET /readyz); 0 for none',
+    value: '<port>',
+  },
+  logLevel: LOG_LEVEL,
+}
+
+/** Flags, variables and keys of the two programs, `--config` first. */
+export const AGENT_SETTINGS = describeSettings(AGENT)
+export const APISERVER_SETTINGS = describeSettings(APISERVER)
+
+export type ConfigInput = Omit<SettingsInput, 'readFile'> & Partial<Pick<SettingsInput, 'readFile'>>
+
+/** @throws InvalidConfig with every problem there is. */
+export function loadConfig(input: ConfigInput): Loaded<Config> {
+  return loadSettings(AGENT, withFiles(input), (config, complain) => {
+    if (config.clusterName === 'default' && config.clusterId > 0) {
+      complain('clusterName', 'a cluster with an id is in a mesh and needs a name of its own')
+    }
+    if (config.clustermeshConfig !== undefined && config.clusterId === 0) {
+      complain('clusterId', 'a cluster that connects to others (clustermeshConfig) needs an id from 1 to 255')
+    }
+    if (config.cacheTTL <= config.unreachableAfter) {
+      complain('cacheTTL', 'must be longer than unreachableAfter')
+    }
+  })
+}
+
+/** @throws InvalidConfig with every problem there is. */
+export function loadApiserverConfig(input: ConfigInput): Loaded<ApiserverConfig> {
+  return loadSettings(APISERVER, withFiles(input), (config, complain) => {
+    if (config.clusterName === 'default') {
+      complain('clusterName', 'a cluster that is exported needs a name of its own')
+    }
+  })
+}
+
+function withFiles(input: ConfigInput): SettingsInput {
+  return { readFile: (path) => readFileSync(path, 'utf8'), ...input }
+}
+
+/** The first cgroup2 mount. Machines with both versions have it beside the old hierarchies. */
+function findCgroup2(readFile: (path: string) => string): string {
+  const usual = '/sys/fs/cgroup'
+  let mounts: string
+  try {
+    mounts = readFile('/proc/self/mounts')
+  } catch {
+    // No proc: the start checks whether the usual place is a cgroup2, and says what to do.
+    return usual
+  }
+  const fields = mounts.split('\n').map((line) => line.split(' '))
+  const path = fields.find((field) => field[2] === 'cgroup2')?.[1]
+  return path?.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8))) ?? usual
+}
+
+/** Sources run from `agent/`, the build from `build/js/agent/`. */
+function builtObjects(): string {
+  const here = dirname(fileURLToPath(import.meta.url))
+  return here.endsWith('/build/js/agent') ? resolve(here, '../../bpf') : resolve(here, '../build/bpf')
+}
