@@ -20,6 +20,8 @@ export type TestRunInput = {
   repeat?: number
   /** Room for the resulting packet, default the input and 512 bytes. */
   dataOutSize?: number
+  /** BPF_F_TEST_*: 4 gives the skb a CHECKSUM_COMPLETE sum and checks it afterwards (EBADMSG; Linux 6.16). */
+  flags?: number
 }
 
 /** Result of a test run: the program's return value, the packet afterwards, mean duration of one run, context afterwards when one was given. */
@@ -91,6 +93,7 @@ export class BpfProgram extends FdOwner {
       o.writeUInt32LE(ctxOut.bytes.length, 52)
     }
     o.writeInt32LE(input.repeat ?? 1, 60)
+    o.writeUInt32LE(input.flags ?? 0, 68)
     const rc = native().progTestRun.int(this.fd, opts.address)
     if (rc < 0) throw new BpfError({ fn: 'bpf_prog_test_run_opts', errno: -rc, subject: this.subject })
     return {
