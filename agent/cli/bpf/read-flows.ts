@@ -1,0 +1,51 @@
+import { FLOW_FLAGS, FLOW_OTHER_MAP, FLOW_TCP_MAP, flowKey, flowValue } from '../../maps/flow.ts'
+import type { FlowTuple } from '../../maps/flow.ts'
+import { formatAddress } from '../../types/address.ts'
+import type { FlowRow } from './format.ts'
+import { protocolName } from './format.ts'
+import type { OpenMap } from './pins.ts'
+
+const FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
+  [FLOW_FLAGS.SNAT, 'snat'],
+  [FLOW_FLAGS.LOCAL, 'local'],
+  [FLOW_FLAGS.ESTABLISHED, 'established'],
+  [FLOW_FLAGS.FIN_SELF, 'fin-self'],
+  [FLOW_FLAGS.FIN_TWIN, 'fin-twin'],
+  [FLOW_FLAGS.RST, 'rst'],
+]
+
+/** All flows, both entries of each; `now` is CLOCK_MONOTONIC in seconds, the datapath's clock. */
+export function readFlows(open: OpenMap, now: number): FlowRow[] {
+  const rows: FlowRow[] = []
+  for (const map of [FLOW_TCP_MAP, FLOW_OTHER_MAP]) {
+    const { keys, values, count } = open(map.name).dump()
+    for (let i = 0; i < count; i++) {
+      const key = flowKey.decode(keys, i * flowKey.size)
+      const value = flowValue.decode(values, i * flowValue.size)
+      rows.push({
+        protocol: protocolName(key.protocol),
+        direction: (value.flags & FLOW_FLAGS.REV) === 0 ? 'forward' : 'reverse',
+        ...tuple(key, 'source', 'destination'),
+        ...tuple(value, 'newSource', 'newDestination'),
+        serviceId: value.serviceId,
+        backendId: value.backendId,
+        flags: FLAG_NAMES.filter(([flag]) => (value.flags & flag) !== 0).map(([, name]) => name),
+        expiresIn: value.expires - now,
+      })
+    }
+  }
+  return rows.sort(
+    (a, b) => a.serviceId - b.serviceId || compare(a.direction, b.direction) || compare(a.source, b.source),
+  )
+}
+
+function tuple<S extends string, D extends string>(from: FlowTuple, source: S, destination: D): Record<S | D, string> {
+  return {
+    [source]: `${formatAddress(from.source)}:${from.sourcePort}`,
+    [destination]: `${formatAddress(from.destination)}:${from.destinationPort}`,
+  } as Record<S | D, string>
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}

@@ -1,0 +1,81 @@
+import type { Command } from 'commander'
+import type { Api } from '../api/client.ts'
+import { ApiClientError } from '../api/errors.ts'
+import type { ClusterMeshReport } from '../api/types.ts'
+import { delay } from '../lib/clock.ts'
+import type { CliContext, Format } from './context.ts'
+import { agentOf, formatOption, print } from './context.ts'
+import { connectivityReport, renderConnectivity } from './connectivity.ts'
+import { formatDuration, parseDuration } from './duration.ts'
+import { CommandError } from './errors.ts'
+
+const POLL_MS = 1000
+const PROGRESS_MS = 5000
+
+interface Options {
+  readonly wait: boolean
+  readonly waitDuration: string
+  readonly output: Format
+}
+
+export function addClusterMesh(program: Command, context: CliContext): void {
+  const mesh = program
+    .command('clustermesh')
+    .summary('connected clusters')
+    .description('Connections to other clusters.')
+  mesh
+    .command('status')
+    .summary('whether the agent is connected to all clusters')
+    .description('Show whether the agent is connected to all clusters. Exits with 1 when it is not.')
+    .option('--wait', 'wait until all clusters are connected', false)
+    .option('--wait-duration <duration>', 'how long --wait waits at most', '15m')
+    .addOption(formatOption())
+    .addHelpText(
+      'after',
+      `
+Examples:
+  weft clustermesh status
+  weft clustermesh status --wait --wait-duration 1m
+  weft clustermesh status -o json | jq .connectivity.connected`,
+    )
+    .action(async (options: Options, command: Command) => {
+      const limit = parseDuration(options.waitDuration)
+      const api = agentOf(context, command)
+      const mesh = options.wait ? await waitForMesh(context, api, limit) : (await api.status()).clusterMesh
+      const report = connectivityReport(mesh)
+      await print(context, options.output, report, renderConnectivity)
+      if (report.connectivity.not_ready > 0) context.exitCode = 1
+    })
+}
+
+/** The mesh once all clusters are ready, or as it stands when time is up. An agent that does not run yet is waited for, too. */
+async function waitForMesh(context: CliContext, api: Api, limitMs: number): Promise<ClusterMeshReport> {
+  const { clock, signal } = context
+  const start = clock.now()
+  let nextProgress = start
+  for (;;) {
+    const mesh = await statusOrMissing(api)
+    if (!(mesh instanceof ApiClientError) && mesh.clusters.every((cluster) => cluster.ready)) return mesh
+    const now = clock.now()
+    if (now - start >= limitMs) {
+      if (!(mesh instanceof ApiClientError)) return mesh
+      throw new CommandError('wait-timeout', `gave up after ${formatDuration((now - start) / 1000)}`, { cause: mesh })
+    }
+    if (now >= nextProgress) {
+      const waited = formatDuration((now - start) / 1000)
+      const what = mesh instanceof ApiClientError ? mesh.message : '1 nodes are not ready'
+      context.stderr(`⌛ Waiting (${waited}) for clusters to be connected: ${what}\n`)
+      nextProgress = now + PROGRESS_MS
+    }
+    await delay(clock, Math.min(POLL_MS, limitMs - (now - start)), signal)
+  }
+}
+
+async function statusOrMissing(api: Api): Promise<ClusterMeshReport | ApiClientError> {
+  try {
+    return (await api.status()).clusterMesh
+  } catch (error) {
+    if (error instanceof ApiClientError && error.code === 'no-agent') return error
+    throw error
+  }
+}

@@ -1,0 +1,87 @@
+import type { Command } from 'commander'
+import type { CliContext, FlagValues } from './context.ts'
+import { scalar } from './table.ts'
+
+/** One setting of a long-running program, as its configuration declares it. */
+export interface Setting {
+  readonly key: string
+  /** `--cluster-name <name>`. */
+  readonly flag: string
+  readonly env: string
+  readonly description: string
+  readonly default: unknown
+}
+
+export function addAgent(program: Command, context: CliContext, settings: readonly Setting[]): void {
+  const agent = program
+    .command('agent')
+    .summary('run the node agent')
+    .description(
+      'Run the node agent: load the programs, follow the clusters, keep the kernel as it should be. Needs root.',
+    )
+    .addHelpText(
+      'after',
+      `
+Examples:
+  weft agent --config /etc/weft/agent.yaml
+  weft agent --cluster-name west --cluster-id 1 --manifests /etc/weft/manifests`,
+    )
+  addSettings(agent, settings)
+  agent.action((_options, command: Command) => context.daemons.agent(givenFlags(command, settings), context))
+}
+
+export function addApiserver(program: Command, context: CliContext, settings: readonly Setting[]): void {
+  const apiserver = program
+    .command('clustermesh-apiserver')
+    .summary("export this cluster to its etcd, for other clusters' agents")
+    .description(
+      "Export this cluster's services, nodes, addresses and identities to its etcd, for other clusters' agents.",
+    )
+    .addHelpText('after', '\nExamples:\n  weft clustermesh-apiserver --config /etc/weft/apiserver.yaml')
+  addSettings(apiserver, settings)
+  apiserver.action((_options, command: Command) => context.daemons.apiserver(givenFlags(command, settings), context))
+}
+
+/**
+ * No commander defaults: a value is handed on only if it was given, so that the configuration can say where each came
+ * from. A flag the program has already (--socket) keeps its one declaration.
+ */
+function addSettings(command: Command, settings: readonly Setting[]): void {
+  for (const setting of settings) {
+    if (inherited(command, longName(setting)) !== undefined) continue
+    const fallback = describeDefault(setting.default)
+    const note = `env ${setting.env}${fallback === '' ? '' : `, default ${fallback}`}`
+    command.option(setting.flag, `${setting.description} (${note})`)
+  }
+}
+
+function givenFlags(command: Command, settings: readonly Setting[]): FlagValues {
+  const values: Record<string, string | boolean> = {}
+  for (const setting of settings) {
+    const name = longName(setting)
+    const owner = command.options.some((option) => option.long === `--${name}`) ? command : inherited(command, name)
+    const option = owner?.options.find((candidate) => candidate.long === `--${name}`)
+    if (owner === undefined || option === undefined) continue
+    const attribute = option.attributeName()
+    if (owner.getOptionValueSource(attribute) === 'cli') {
+      values[name] = owner.getOptionValue(attribute) as string | boolean
+    }
+  }
+  return values
+}
+
+function inherited(command: Command, name: string): Command | undefined {
+  for (let parent = command.parent; parent !== null; parent = parent.parent) {
+    if (parent.options.some((option) => option.long === `--${name}`)) return parent
+  }
+  return undefined
+}
+
+function longName(setting: Setting): string {
+  return setting.flag.replace(/^--/, '').replace(/\s.*$/, '')
+}
+
+function describeDefault(value: unknown): string {
+  if (value === undefined || value === '' || (Array.isArray(value) && value.length === 0)) return ''
+  return Array.isArray(value) ? value.map(scalar).join(',') : scalar(value)
+}

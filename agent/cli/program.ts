@@ -1,0 +1,93 @@
+import { Command, CommanderError } from 'commander'
+import { ConfigError, describeError, hintOf } from '../lib/errors.ts'
+import { addBpf } from './bpf/bpf.ts'
+import { addClusterMesh } from './clustermesh.ts'
+import { addConfig } from './config.ts'
+import type { CliContext } from './context.ts'
+import { DEFAULT_SOCKET } from './context.ts'
+import type { Setting } from './daemon.ts'
+import { addAgent, addApiserver } from './daemon.ts'
+import { addEndpoint } from './endpoint.ts'
+import { UsageError } from './errors.ts'
+import { addExplain } from './explain.ts'
+import { addIdentity } from './identity.ts'
+import { addNode } from './node.ts'
+import { addService } from './service.ts'
+import { addStatus } from './status.ts'
+
+/** Settings of the long-running programs; empty where the command line names neither, to keep other commands fast. */
+export interface DaemonSettings {
+  readonly agent: readonly Setting[]
+  readonly apiserver: readonly Setting[]
+}
+
+const USAGE_STATUS = 2
+
+export function buildProgram(context: CliContext, version: string, settings: DaemonSettings): Command {
+  const program = new Command('weft')
+  // Before the first subcommand: they inherit these.
+  program
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => context.stdout(text),
+      writeErr: (text) => context.stderr(text),
+      outputError: (text, write) => write(withHint(text)),
+    })
+    .configureHelp({ showGlobalOptions: true })
+    .description('weft balances the services of a mesh of clusters in the kernel of this node.')
+    .version(version, '-V, --version', 'print the version')
+    .option(
+      '--socket <path>',
+      'unix socket of the agent (env WEFT_SOCKET)',
+      context.env['WEFT_SOCKET'] || DEFAULT_SOCKET,
+    )
+    .addHelpText(
+      'after',
+      `
+Examples:
+  weft status --verbose
+  weft service list --clustermesh-affinity
+  weft explain service default/webpod
+  weft bpf lb list
+
+Exit status: 0 all is well, 1 something is wrong, 2 the command line or configuration cannot be used.`,
+    )
+  addAgent(program, context, settings.agent)
+  addApiserver(program, context, settings.apiserver)
+  addStatus(program, context)
+  addService(program, context)
+  addExplain(program, context)
+  addClusterMesh(program, context)
+  addNode(program, context)
+  addIdentity(program, context)
+  addEndpoint(program, context)
+  addConfig(program, context)
+  addBpf(program, context)
+  return program
+}
+
+/** Runs one command line (without the program's name) and returns its exit status; errors are printed, not thrown. */
+export async function runCli(
+  argv: readonly string[],
+  context: CliContext,
+  version: string,
+  settings: DaemonSettings,
+): Promise<number> {
+  try {
+    await buildProgram(context, version, settings).parseAsync([...argv], { from: 'user' })
+    return context.exitCode
+  } catch (error) {
+    // Commander has printed its own message already.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_STATUS
+    const hint = hintOf(error)
+    context.stderr(`error: ${describeError(error)}\n${hint === undefined ? '' : `hint: ${hint}\n`}`)
+    return error instanceof UsageError || error instanceof ConfigError ? USAGE_STATUS : 1
+  }
+}
+
+/** Commander's `(Did you mean x?)` and `Allowed choices are …` in the form all our errors have. */
+function withHint(text: string): string {
+  const suggestion = /^([\s\S]*?)\n\(Did you mean (.*)\?\)\n$/.exec(text)
+  if (suggestion !== null) return `${suggestion[1]}\nhint: did you mean ${suggestion[2]}?\n`
+  return `${text.trimEnd()}\nhint: add --help to see how the command is used\n`
+}
