@@ -30,6 +30,7 @@ build: setup $(BUILD)/js/.built bpf $(BUILD)/bin/weft ## TypeScript to build/js,
 
 .PHONY: setup
 setup: node_modules/.setup ## install what is missing: Debian packages (needs root) and npm packages
+	@:
 
 node_modules/.setup: package-lock.json scripts/setup.sh
 	$(call tag,SETUP,packages)

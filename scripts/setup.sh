@@ -11,10 +11,11 @@ fail() {
 }
 
 # The first of these packages that apt can install; empty when it knows none of them.
+# No `| grep -q` here: it ends early, the writer dies of SIGPIPE, and pipefail calls that a failure.
 choose() {
   local package
   for package in "$@"; do
-    if apt-cache policy "$package" 2>/dev/null | grep -q '^  Candidate: [^(]'; then
+    if [[ $(apt-cache policy "$package" 2>/dev/null) =~ Candidate:\ [^\(] ]]; then
       echo "$package"
       return
     fi
@@ -28,7 +29,7 @@ for version in 19 18; do
 done
 
 has_header() { [ -e /usr/include/bpf/bpf_helpers.h ]; }
-has_libbpf() { ldconfig -p 2>/dev/null | grep -q 'libbpf\.so\.1' || compgen -G '/usr/lib/*/libbpf.so.1' >/dev/null; }
+has_libbpf() { compgen -G '/usr/lib/*/libbpf.so.1' >/dev/null || [[ $(ldconfig -p 2>/dev/null) == *libbpf.so.1* ]]; }
 # Ubuntu's /usr/sbin/bpftool is a wrapper that may find nothing behind it.
 has_bpftool() { bpftool version >/dev/null 2>&1 || compgen -G '/usr/lib/linux-tools*/*/bpftool' >/dev/null; }
 
@@ -47,6 +48,7 @@ need_command nsenter util-linux
 need_command tcpdump tcpdump
 need_command nc netcat-openbsd
 need_command gcc gcc
+[ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
 need_command qemu-system-x86_64 qemu-system-x86
 has_header || missing+=(libbpf-dev)
 has_libbpf || missing+=(libbpf1)
