@@ -73,8 +73,11 @@ export class Field {
     return this.#parent === undefined ? [] : [...this.#parent.path, this.#step]
   }
 
+  /** Inside something that is a fault already, nothing else is worth saying. */
   fault(message: string, hint: string): undefined {
-    this.#faults.push({ path: this.path, message, hint })
+    const path = this.path
+    const within = this.#faults.some((known) => known.path.length < path.length && isPrefix(known.path, path))
+    if (!within) this.#faults.push({ path, message, hint })
     return undefined
   }
 
@@ -190,9 +193,14 @@ export class Field {
 
   /** Several readers may look into the same wrong place: it is one fault. */
   #once(message: string, hint: string): void {
-    const path = formatPath(this.path)
-    if (!this.#faults.some((fault) => formatPath(fault.path) === path)) this.fault(message, hint)
+    const path = this.path
+    const known = this.#faults.some((fault) => fault.path.length === path.length && isPrefix(fault.path, path))
+    if (!known) this.fault(message, hint)
   }
+}
+
+function isPrefix(short: Path, long: Path): boolean {
+  return short.every((step, i) => step === long[i])
 }
 
 /** A value as it stands in the message: short, and quoted when it is text. */
