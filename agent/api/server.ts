@@ -61,7 +61,7 @@ export async function startApi(options: ApiOptions): Promise<{ close(): Promise<
 }
 
 /** A socket file whose agent is dead is replaced; one that answers is left alone. */
-async function listenOrReplace(server: Server, socket: string): Promise<void> {
+export async function listenOrReplace(server: Server, socket: string): Promise<void> {
   try {
     await listen(server, socket)
   } catch (error) {
@@ -105,7 +105,7 @@ function answers(socket: string): Promise<boolean> {
   })
 }
 
-function closeServer(server: Server): Promise<void> {
+export function closeServer(server: Server): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve())
     server.closeAllConnections()

@@ -5,7 +5,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { systemClock } from '../../agent/lib/clock.ts'
 import { createEtcdClient } from '../../agent/lib/etcd.ts'
+import { EtcdSession } from '../../agent/lib/etcd-session.ts'
 
 /** A real etcd on loopback, alone in a directory of its own; killed by its pid. */
 export class EtcdProcess {
@@ -115,4 +117,38 @@ export async function freePort(): Promise<number> {
   const { port } = server.address() as { port: number }
   await new Promise((resolve) => server.close(resolve))
   return port
+}
+
+/** Keys in the order in which they were put, from now on. */
+export async function watchKeys(
+  etcd: EtcdProcess,
+  prefix: string,
+): Promise<{ keys: string[]; until(condition: (keys: readonly string[]) => boolean): Promise<void>; close(): void }> {
+  const session = new EtcdSession({
+    endpoint: { endpoints: [etcd.url] },
+    clock: systemClock,
+    pingMs: 5000,
+    onAlive: () => undefined,
+  })
+  const keys: string[] = []
+  let wake: () => void = () => undefined
+  const { revision } = await session.get(prefix)
+  await session.watch(
+    { key: prefix, prefix: true, from: revision + 1n },
+    {
+      events: (events) => {
+        for (const { type, kv } of events) if (type === 'Put') keys.push(kv.key.toString())
+        wake()
+      },
+      progress: () => undefined,
+      compacted: () => undefined,
+    },
+  )
+  return {
+    keys,
+    async until(condition) {
+      while (!condition(keys)) await Promise.race([session.failure, new Promise<void>((resolve) => (wake = resolve))])
+    },
+    close: () => session.close(new Error('closed')),
+  }
 }

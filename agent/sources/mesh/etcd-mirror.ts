@@ -1,6 +1,6 @@
 import type { IKeyValue } from 'etcd3'
 import { EtcdError, prefixEnd } from '../../lib/etcd.ts'
-import type { EtcdSession } from './etcd-session.ts'
+import type { EtcdSession } from '../../lib/etcd-session.ts'
 
 /** What is done with each key; `tail` is the key without the prefix, `value` a copy. Must not throw. */
 export interface MirrorHandler {

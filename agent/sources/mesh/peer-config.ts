@@ -1,7 +1,7 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { MeshResource } from '../../types/cluster.ts'
 import type { ClusterConfig } from '../../types/wire/cluster-config.ts'
-import type { EtcdSession } from './etcd-session.ts'
+import type { EtcdSession } from '../../lib/etcd-session.ts'
 import { delay } from '../../lib/clock.ts'
 import { EtcdError } from '../../lib/etcd.ts'
 import { describeError } from '../../lib/errors.ts'

@@ -10,9 +10,9 @@ import type {
   IWatchRequest,
   IWatchResponse,
 } from 'etcd3'
-import type { Clock } from '../../lib/clock.ts'
-import type { EtcdEndpoint } from '../../lib/etcd.ts'
-import { createEtcdClient, EtcdError, formatEtcdClusterId, prefixEnd } from '../../lib/etcd.ts'
+import type { Clock } from './clock.ts'
+import type { EtcdEndpoint } from './etcd.ts'
+import { createEtcdClient, EtcdError, formatEtcdClusterId, prefixEnd } from './etcd.ts'
 
 /** No answer to `create_request`, or no byte on the watch stream, for this long: the connection is given up. */
 export const CREATE_TIMEOUT_MS = 5000

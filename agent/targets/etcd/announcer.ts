@@ -1,0 +1,137 @@
+import type { Clock } from '../../lib/clock.ts'
+import type { EtcdEndpoint } from '../../lib/etcd.ts'
+import type { Log } from '../../lib/log.ts'
+import type { ClusterConfig } from '../../types/wire/cluster-config.ts'
+import type { LeasedStore } from './leased-store.ts'
+import { Backoff } from '../../lib/backoff.ts'
+import { delay } from '../../lib/clock.ts'
+import { describeError } from '../../lib/errors.ts'
+import { EtcdError } from '../../lib/etcd.ts'
+import { EtcdSession } from '../../lib/etcd-session.ts'
+import { encodeClusterConfig } from '../../types/wire/cluster-config.ts'
+import { clusterConfigKey, HEARTBEAT_KEY } from '../../types/wire/keys.ts'
+
+const HEARTBEAT_MS = 60_000
+const ENFORCE_MS = 300_000
+
+export interface AnnouncerOptions {
+  readonly store: LeasedStore
+  readonly endpoint: EtcdEndpoint
+  readonly cluster: string
+  readonly config: ClusterConfig
+  readonly clock: Clock
+  readonly random: () => number
+  readonly log: Log
+}
+
+/**
+ * Says that the cluster is there: the heartbeat once a minute, and who it is. Cluster-config is watched and put right as soon
+ * as somebody changes or deletes it, for peers would leave the cluster; it is also written again every 5 min.
+ */
+export class Announcer {
+  readonly #options: AnnouncerOptions
+  readonly #stopped = new AbortController()
+  #running: Promise<unknown> = Promise.resolve()
+
+  constructor(options: AnnouncerOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    this.#running = Promise.all([this.#beat(), this.#enforce()])
+  }
+
+  /** What was announced stays until its lease ends. */
+  async stop(): Promise<void> {
+    this.#stopped.abort(new EtcdError('stopped', 'stopped'))
+    await this.#running
+  }
+
+  async #beat(): Promise<void> {
+    const { clock, store, random } = this.#options
+    const backoff = new Backoff({ baseMs: 250, maxMs: 5000, random })
+    while (!this.#stopped.signal.aborted) {
+      const written = await this.#put(store, HEARTBEAT_KEY, rfc3339(clock.date()))
+      if (written) backoff.reset()
+      await this.#wait(written ? HEARTBEAT_MS : backoff.next())
+    }
+  }
+
+  async #enforce(): Promise<void> {
+    const { clock, random, endpoint, store, log } = this.#options
+    const { signal } = this.#stopped
+    const backoff = new Backoff({ baseMs: 250, maxMs: 5000, random })
+    while (!signal.aborted) {
+      const session = new EtcdSession({ endpoint, clock, pingMs: 5000, onAlive: () => backoff.reset() })
+      const onStop = (): void => session.close(signal.reason as Error)
+      signal.addEventListener('abort', onStop, { once: true })
+      try {
+        await this.#guard(session)
+      } catch (error) {
+        if (signal.aborted) return
+        log.warn({ err: error }, `connection to etcd ended: ${describeError(error)}`)
+      } finally {
+        signal.removeEventListener('abort', onStop)
+        session.close(new EtcdError('etcd-closed', 'session closed'))
+      }
+      await this.#wait(backoff.next())
+      // Whatever happened while we were away: an etcd that lost its data has none of our leases.
+      store.verify()
+    }
+  }
+
+  /** Keeps the record right for as long as the session lasts; always rejects. */
+  async #guard(session: EtcdSession): Promise<never> {
+    const { store, cluster, clock } = this.#options
+    const key = clusterConfigKey(cluster)
+    const wanted = encodeClusterConfig(this.#options.config)
+    let cancel: () => void = () => undefined
+    const write = (): void => {
+      cancel()
+      cancel = clock.after(ENFORCE_MS, write)
+      void this.#put(store, key, wanted).then((written) => {
+        if (!written) session.close(new EtcdError('etcd-put', `cannot write ${key}`))
+      })
+    }
+    try {
+      const { revision } = await session.get(key)
+      write()
+      await session.watch(
+        { key, prefix: false, from: revision + 1n },
+        {
+          events: (events) => {
+            const { type, kv } = events[events.length - 1]!
+            if (type === 'Delete' || kv.value.toString('utf8') !== wanted) write()
+          },
+          progress: () => undefined,
+          compacted: () => session.close(new EtcdError('etcd-compacted', 'history was compacted')),
+        },
+      )
+      return await session.failure
+    } finally {
+      cancel()
+    }
+  }
+
+  async #put(store: LeasedStore, key: string, text: string): Promise<boolean> {
+    try {
+      for (const error of (await store.put([[key, text]])).values()) throw error
+      return true
+    } catch (error) {
+      if (!this.#stopped.signal.aborted) {
+        this.#options.log.warn({ key, err: error }, `cannot write to etcd: ${describeError(error)}`)
+      }
+      return false
+    }
+  }
+
+  /** Ends early, without an error, when stopped. */
+  async #wait(ms: number): Promise<void> {
+    await delay(this.#options.clock, ms, this.#stopped.signal).catch(() => undefined)
+  }
+}
+
+/** As Go prints a time with `time.RFC3339`: no fractions. */
+export function rfc3339(date: Date): string {
+  return date.toISOString().replace(/\.\d+Z$/, 'Z')
+}
