@@ -5,14 +5,10 @@ import { parseAddress } from '../../types/address.ts'
 import { frontendId } from '../../types/frontend.ts'
 import { SERVICE_FLAGS } from '../../types/service-flags.ts'
 import { parseProtocol } from '../../types/service.ts'
-import { swap16, swap32 } from './views.ts'
+import { serviceKey, serviceValue, SVC_ALGORITHMS, SVC_FORWARD, SVC_SCOPES } from '../../maps/service.ts'
 
-/** `struct svc_key` and `struct svc_val` in 32-bit words. The offsets are compared with the built object by a test. */
-export const KEY_WORDS = 3
-export const VALUE_WORDS = 9
-
-const ALGORITHM = { random: 1, maglev: 2 } as const
-const FORWARD_SNAT = 1
+export const KEY_BYTES = serviceKey.size
+export const VALUE_BYTES = serviceValue.size
 
 /** What a frontend's element is found by. */
 export interface FrontendName {
@@ -49,45 +45,48 @@ export function parseFrontendId(id: string): FrontendName | undefined {
   return { address, port: Number(port), protocol, scope: inside === undefined ? 'ext' : 'int' }
 }
 
-export function encodeKey(words: Uint32Array, at: number, name: FrontendName): void {
-  words[at] = swap32(name.address)
-  words[at + 1] = (swap16(name.port) | (name.protocol << 16) | ((name.scope === 'int' ? 1 : 0) << 24)) >>> 0
-  words[at + 2] = 0
+export function encodeKey(buffer: Buffer, offset: number, name: FrontendName): void {
+  const { address, port, protocol } = name
+  serviceKey.encode(
+    { address, port, protocol, scope: name.scope === 'int' ? SVC_SCOPES.INT : SVC_SCOPES.EXT },
+    buffer,
+    offset,
+  )
 }
 
-export function decodeKey(words: Uint32Array, at: number): FrontendName {
-  const second = words[at + 1]!
-  return {
-    address: swap32(words[at]!) as Address,
-    port: swap16(second & 0xffff),
-    protocol: (second >>> 16) & 0xff,
-    scope: second >>> 24 === 1 ? 'int' : 'ext',
+export function decodeKey(buffer: Buffer, offset: number): FrontendName {
+  const { address, port, protocol, scope } = serviceKey.decode(buffer, offset)
+  return { address, port, protocol, scope: scope === SVC_SCOPES.INT ? 'int' : 'ext' }
+}
+
+export function encodeValue(buffer: Buffer, offset: number, element: Element): void {
+  const value = {
+    serviceId: element.serviceId,
+    flags: element.flags,
+    affinitySeconds: element.affinitySeconds,
+    algorithm: element.maglev ? SVC_ALGORITHMS.MAGLEV : SVC_ALGORITHMS.RANDOM,
+    forward: SVC_FORWARD.SNAT,
+    count: element.count,
+    quarantined: element.total - element.count,
+    slotOffset: element.slotOffset,
+    maglevOffset: element.tableOffset,
+    maglevSize: element.tableSize,
   }
+  serviceValue.encode(value, buffer, offset)
 }
 
-export function encodeValue(words: Uint32Array, at: number, element: Element): void {
-  words[at] = element.serviceId
-  words[at + 1] = element.flags
-  words[at + 2] = element.affinitySeconds
-  words[at + 3] = (element.maglev ? ALGORITHM.maglev : ALGORITHM.random) | (FORWARD_SNAT << 8)
-  words[at + 4] = element.count
-  words[at + 5] = element.total - element.count
-  words[at + 6] = element.slotOffset
-  words[at + 7] = element.tableOffset
-  words[at + 8] = element.tableSize
-}
-
-export function decodeValue(words: Uint32Array, at: number): Element {
+export function decodeValue(buffer: Buffer, offset: number): Element {
+  const value = serviceValue.decode(buffer, offset)
   return {
-    serviceId: words[at]!,
-    flags: words[at + 1]!,
-    affinitySeconds: words[at + 2]!,
-    maglev: (words[at + 3]! & 0xff) === ALGORITHM.maglev,
-    count: words[at + 4]!,
-    total: words[at + 4]! + words[at + 5]!,
-    slotOffset: words[at + 6]!,
-    tableOffset: words[at + 7]!,
-    tableSize: words[at + 8]!,
+    serviceId: value.serviceId,
+    flags: value.flags,
+    affinitySeconds: value.affinitySeconds,
+    maglev: value.algorithm === SVC_ALGORITHMS.MAGLEV,
+    count: value.count,
+    total: value.count + value.quarantined,
+    slotOffset: value.slotOffset,
+    tableOffset: value.maglevOffset,
+    tableSize: value.maglevSize,
   }
 }
 

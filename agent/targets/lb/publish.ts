@@ -2,7 +2,7 @@ import { WeftError } from '../../lib/errors.ts'
 import { BpfError, Errno } from '../../../native/index.ts'
 import type { FrontendRecord } from './record.ts'
 import type { HashView } from './views.ts'
-import { encodeKey, encodeValue, KEY_WORDS, nameOf, VALUE_WORDS } from './element.ts'
+import { encodeKey, encodeValue, KEY_BYTES, nameOf, VALUE_BYTES } from './element.ts'
 import { elementOf } from './record.ts'
 
 /**
@@ -15,17 +15,15 @@ export function publish(
   done: (record: FrontendRecord, error: Error | undefined) => void,
 ): void {
   if (records.length === 0) return
-  const keys = new Uint32Array(records.length * KEY_WORDS)
-  const values = new Uint32Array(records.length * VALUE_WORDS)
+  const keys = Buffer.alloc(records.length * KEY_BYTES)
+  const values = Buffer.alloc(records.length * VALUE_BYTES)
   records.forEach((record, i) => {
-    encodeKey(keys, i * KEY_WORDS, nameOf(record.frontend))
-    encodeValue(values, i * VALUE_WORDS, elementOf(record))
+    encodeKey(keys, i * KEY_BYTES, nameOf(record.frontend))
+    encodeValue(values, i * VALUE_BYTES, elementOf(record))
   })
-  const keyBytes = Buffer.from(keys.buffer)
-  const valueBytes = Buffer.from(values.buffer)
   let first = 0
   while (first < records.length) {
-    const { written, error, fatal } = writeFrom(map, keyBytes, valueBytes, first, records.length - first)
+    const { written, error, fatal } = writeFrom(map, keys, values, first, records.length - first)
     for (const end = first + written; first < end; first++) done(records[first]!, undefined)
     if (error === undefined) return
     // Without a count nothing behind the failure was tried, and trying again would not help.
@@ -42,7 +40,7 @@ interface Outcome {
 
 function writeFrom(map: HashView, keys: Buffer, values: Buffer, first: number, count: number): Outcome {
   try {
-    map.updateBatch(keys.subarray(first * KEY_WORDS * 4), values.subarray(first * VALUE_WORDS * 4), count)
+    map.updateBatch(keys.subarray(first * KEY_BYTES), values.subarray(first * VALUE_BYTES), count)
     return { written: count, error: undefined, fatal: false }
   } catch (error) {
     if (!(error instanceof BpfError) || error.done === undefined)

@@ -12,10 +12,10 @@ import {
   encodeKey,
   encodeValue,
   idOf,
-  KEY_WORDS,
+  KEY_BYTES,
   nameOf,
   parseFrontendId,
-  VALUE_WORDS,
+  VALUE_BYTES,
 } from './element.ts'
 import { GraceQueue } from './grace.ts'
 import { GroupStore } from './groups.ts'
@@ -23,7 +23,6 @@ import { publish } from './publish.ts'
 import { DAMAGED, elementOf, previousOf, sameElement, sameFrontend } from './record.ts'
 import { restore } from './restore.ts'
 import { ServiceStore } from './services.ts'
-import { wordsOf } from './views.ts'
 
 export interface LbMaps {
   /** `w_svc4_v1`. */
@@ -76,6 +75,7 @@ export class LbTarget implements Target<Frontend> {
   readonly #services: ServiceStore
   readonly #groups: GroupStore
   readonly #records = new Map<string, FrontendRecord>()
+  readonly #expected = Buffer.alloc(VALUE_BYTES)
   #loaded = false
   #cancelSweep: (() => void) | undefined
 
@@ -98,16 +98,14 @@ export class LbTarget implements Target<Frontend> {
    */
   async load(): Promise<ReadonlyMap<string, Frontend>> {
     const { keys, values, count } = this.#map.dump()
-    const keyWords = wordsOf(keys)
-    const valueWords = wordsOf(values)
     const result = new Map<string, Frontend>()
     const unknown: Found[] = []
     for (let i = 0; i < count; i++) {
-      const name = decodeKey(keyWords, i * KEY_WORDS)
+      const name = decodeKey(keys, i * KEY_BYTES)
       const id = idOf(name)
       const record = this.#records.get(id)
-      if (record?.group === undefined) unknown.push({ id, name, element: decodeValue(valueWords, i * VALUE_WORDS) })
-      else result.set(id, this.#verified(record, valueWords, i * VALUE_WORDS))
+      if (record?.group === undefined) unknown.push({ id, name, element: decodeValue(values, i * VALUE_BYTES) })
+      else result.set(id, this.#verified(record, values, i * VALUE_BYTES))
     }
     for (const [id, record] of this.#records) if (!result.has(id)) record.published = false
     if (unknown.length > 0) this.#adopt(unknown, result)
@@ -146,14 +144,14 @@ export class LbTarget implements Target<Frontend> {
 
   async delete(keys: readonly string[]): Promise<Failures> {
     this.#sweep()
-    const words = new Uint32Array(keys.length * KEY_WORDS)
+    const bytes = Buffer.alloc(keys.length * KEY_BYTES)
     let count = 0
     for (const key of keys) {
       const record = this.#records.get(key)
       const name = record === undefined ? parseFrontendId(key) : nameOf(record.frontend)
-      if (name !== undefined) encodeKey(words, count++ * KEY_WORDS, name)
+      if (name !== undefined) encodeKey(bytes, count++ * KEY_BYTES, name)
     }
-    if (count > 0) this.#map.deleteBatch(Buffer.from(words.buffer), count)
+    if (count > 0) this.#map.deleteBatch(bytes, count)
     for (const key of keys) {
       const record = this.#records.get(key)
       if (record === undefined) continue
@@ -229,10 +227,9 @@ export class LbTarget implements Target<Frontend> {
   }
 
   /** The frontend as it was set when the maps agree with it, else DAMAGED. */
-  #verified(record: FrontendRecord, words: Uint32Array, at: number): Frontend {
-    const expected = new Uint32Array(VALUE_WORDS)
-    encodeValue(expected, 0, elementOf(record))
-    record.published = expected.every((word, i) => word === words[at + i])
+  #verified(record: FrontendRecord, values: Buffer, at: number): Frontend {
+    encodeValue(this.#expected, 0, elementOf(record))
+    record.published = this.#expected.equals(values.subarray(at, at + VALUE_BYTES))
     const whole =
       record.group !== undefined &&
       this.#groups.intact(record.group, record.table) &&

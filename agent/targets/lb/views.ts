@@ -44,9 +44,3 @@ export function swap32(value: number): number {
 export function swap16(value: number): number {
   return ((value << 8) | (value >>> 8)) & 0xffff
 }
-
-/** A Buffer's content as 32-bit words; copied only when it is not aligned. */
-export function wordsOf(buffer: Buffer): Uint32Array {
-  const aligned = buffer.byteOffset % 4 === 0 ? buffer : Buffer.from(new Uint8Array(buffer).buffer)
-  return new Uint32Array(aligned.buffer, aligned.byteOffset, buffer.length >>> 2)
-}
