@@ -17,7 +17,7 @@ const daemons: Daemons = {
     stopOnSignals()
     const [{ loadConfig }, { runAgent }] = await Promise.all([import('./config.ts'), import('./agent.ts')])
     const { config, values } = loadConfig({ flags, env: context.env })
-    await runAgent(config, values, context.signal)
+    await runAgent(config, values, packageVersion(), context.signal)
   },
   async apiserver(flags, context) {
     stopOnSignals()

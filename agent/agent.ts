@@ -1,0 +1,210 @@
+import { randomInt } from 'node:crypto'
+import type { ConfigValue, StatusReport } from './api/types.ts'
+import type { Config } from './config.ts'
+import type { NodePlace } from './node.ts'
+import type { Snapshot } from './desired/snapshot.ts'
+import type { SlotBackend } from './types/frontend.ts'
+import { startApi } from './api/server.ts'
+import { DEFAULT_MAGLEV_SEED, maglevTable, parseMaglevSeed } from './desired/maglev.ts'
+import { systemClock } from './lib/clock.ts'
+import { createLog } from './lib/log.ts'
+import { findNodePlace } from './node.ts'
+import { Pipelines } from './pipelines.ts'
+import { startManifestSource } from './sources/manifests/source.ts'
+import { startMeshSource } from './sources/mesh/index.ts'
+import { GRACE_MS, IdPool } from './state/ids.ts'
+import { Regions } from './state/regions.ts'
+import { LOCAL_SOURCE, SyncGates } from './state/sync.ts'
+import { createTables } from './state/tables.ts'
+import { Writer } from './state/writer.ts'
+import { EndpointTarget } from './targets/endpoints.ts'
+import { IpcacheTarget } from './targets/ipcache.ts'
+import { LbTarget } from './targets/lb/target.ts'
+import { Datapath } from './targets/programs.ts'
+import { RouteTarget } from './targets/routes.ts'
+import { agentView } from './view.ts'
+
+const clock = systemClock
+const random = Math.random
+
+/**
+ * `weft agent`: builds everything, in order, and stops it in the opposite one when `signal` is aborted.
+ *
+ * Order: datapath (adopts what is pinned), what the maps hold, the API, then the sources. Whatever happens here, programs and
+ * maps stay as they are: stopping is not detaching.
+ */
+export async function runAgent(
+  config: Config,
+  values: readonly ConfigValue[],
+  version: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const log = createLog(config.logLevel, 'agent')
+  const stops: (() => Promise<void> | void)[] = []
+  try {
+    const place = await findNodePlace(config)
+    const datapath = openDatapath(config, place)
+    stops.push(() => datapath.close())
+
+    const tables = createTables()
+    const sync = new SyncGates()
+    sync.register(LOCAL_SOURCE)
+    const writer = new Writer(tables, sync)
+
+    const lb = openLoadBalancer(datapath)
+    stops.push(() => lb.close())
+    const restored = await lb.load()
+    const snapshot = liveSnapshot(config, place, tables, sync, (id) => restored.get(id)?.group.slots ?? [])
+
+    const pipelines = new Pipelines({
+      targets: {
+        lb,
+        endpoints: new EndpointTarget(datapath.maps['w_ep_v1']!),
+        ipcache: new IpcacheTarget(datapath.maps['w_ipc_v1']!),
+        routes: config.autoDirectNodeRoutes ? new RouteTarget(place.uplink) : undefined,
+      },
+      ...{ snapshot, writer, sync, clock, random, log },
+      auditMs: config.auditInterval,
+    })
+    await pipelines.start()
+    stops.push(() => pipelines.stop())
+
+    const view = agentView({
+      ...{ version, values, tables, snapshot, sync, pipelines, clock },
+      idOf: (frontend) => lb.idOf(frontend),
+      datapath: () => datapathReport(config, datapath, lb, pipelines),
+    })
+    const api = await startApi({ socket: config.apiSocket, view, log })
+    stops.push(() => api.close())
+
+    const cluster = { name: config.clusterName, id: config.clusterId }
+    // First, so that every gate is registered before the own cluster's opens: nothing of a remote cluster is pruned too early.
+    if (config.clustermeshConfig !== undefined) {
+      const mesh = await startMeshSource({
+        ...{ configDir: config.clustermeshConfig, cluster, writer, sync, clock, random, log },
+        unreachableAfterMs: config.unreachableAfter,
+        cacheTtlMs: config.cacheTTL,
+      })
+      stops.push(() => mesh.stop())
+    }
+    const manifests = await startManifestSource({
+      ...{ directory: config.manifests, cluster: cluster.name, writer, clock, log },
+    })
+    stops.push(() => manifests.stop())
+
+    log.info({ node: config.nodeName, cluster: config.clusterName, uplink: place.uplink, version }, 'agent runs')
+    await new Promise<void>((resolve) => {
+      if (signal.aborted) resolve()
+      else signal.addEventListener('abort', () => resolve(), { once: true })
+    })
+    log.info({}, 'agent stops; programs and maps stay')
+  } finally {
+    for (const stop of stops.reverse()) await stop()
+  }
+}
+
+function openDatapath(config: Config, place: NodePlace): Datapath {
+  const { services, slots, backends, flowsTcp, flowsAny, ipcache } = config.mapSizes
+  const [first, last] = config.nodePortRange
+  return Datapath.open({
+    objectsDir: config.bpfObjects,
+    bpfRoot: config.bpfRoot,
+    cgroupRoot: config.cgroupRoot,
+    uplink: place.uplink,
+    nodePorts: { first, last },
+    mapSizes: {
+      w_svc4_v1: services,
+      w_rnat4_v1: services,
+      w_slot_v1: slots,
+      w_be4_v1: backends,
+      w_flow4t_v1: flowsTcp,
+      w_flow4a_v1: flowsAny,
+      w_ipc_v1: ipcache,
+    },
+    rodata: {
+      cfg_snat_addr: networkOrder(place.address),
+      // Where the search for a free port starts must not be guessable from outside (RFC 6056).
+      cfg_snat_secret: randomInt(2 ** 32),
+      cfg_snat_port_min: last + 1,
+      cfg_maglev_seed: parseMaglevSeed(DEFAULT_MAGLEV_SEED).packet4,
+    },
+  })
+}
+
+/** The value a little-endian program finds in a packet's address field. */
+function networkOrder(address: number): number {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(address)
+  return bytes.readUInt32LE()
+}
+
+function openLoadBalancer(datapath: Datapath): LbTarget & { close(): void } {
+  const services = datapath.maps['w_svc4_v1']!
+  const slots = datapath.maps['w_slot_v1']!.mmap()
+  const backends = datapath.maps['w_be4_v1']!.mmap()
+  const reverse = datapath.maps['w_rnat4_v1']!.mmap()
+  const seed = parseMaglevSeed(DEFAULT_MAGLEV_SEED).table
+  return new LbTarget({
+    maps: { services, slots, backends, reverse },
+    // Element 0 of both arrays is never used: id 0 means none.
+    serviceIds: new IdPool({ capacity: reverse.count - 1, what: 'service id', clock }),
+    backendIds: new IdPool({ capacity: backends.count - 1, what: 'backend id', clock }),
+    regions: new Regions({ size: slots.count, what: 'slots', clock }),
+    maglev: (members, size) => maglevTable(members, size, seed),
+    clock,
+    graceMs: GRACE_MS,
+  })
+}
+
+function liveSnapshot(
+  config: Config,
+  place: NodePlace,
+  tables: Snapshot['tables'],
+  sync: SyncGates,
+  restored: (frontendId: string) => readonly SlotBackend[],
+): Snapshot {
+  const { clusterName, clusterId, nodeName } = config
+  const [first, last] = config.nodePortRange
+  return {
+    tables,
+    local: {
+      ...{ clusterName, clusterId, nodeName },
+      get nodeAddresses() {
+        const node = tables.nodes.get(`${clusterName}/${nodeName}`)
+        return [...new Set([place.address, ...(node?.addresses ?? []).map((each) => each.address)])]
+      },
+    },
+    lb: {
+      algorithm: config.loadBalancer.algorithm,
+      maglevSize: config.loadBalancer.maglevTableSize,
+      nodePortRange: { first, last },
+    },
+    isSynced: (source) => sync.isOpen(source),
+    restored,
+  }
+}
+
+function datapathReport(
+  config: Config,
+  datapath: Datapath,
+  lb: LbTarget,
+  pipelines: Pipelines,
+): StatusReport['datapath'] {
+  const { services, slots, backends } = lb.stats()
+  const { mode, algorithm, maglevTableSize } = config.loadBalancer
+  return {
+    programs: datapath.programs,
+    maps: [
+      { name: 'w_svc4_v1', entries: services.used, maxEntries: services.max },
+      { name: 'w_slot_v1', entries: slots.used, maxEntries: slots.max },
+      { name: 'w_be4_v1', entries: backends.used, maxEntries: backends.max },
+      {
+        name: 'w_ep_v1',
+        entries: pipelines.endpoints.stats().actual,
+        maxEntries: datapath.maps['w_ep_v1']!.info().maxEntries,
+      },
+      { name: 'w_ipc_v1', entries: pipelines.ipcache.stats().actual, maxEntries: config.mapSizes.ipcache },
+    ],
+    loadBalancer: { mode, algorithm, maglevTableSize, sessionAffinity: true, acceleration: 'disabled' },
+  }
+}
