@@ -35,7 +35,7 @@ export function admitService(doc: Document, cluster: ClusterSpec): void {
     doc.setIn(['spec', 'ports', index, 'nodePort'], 30_000 + (hash(`${key}/${String(index)}`) % 2768))
   })
   if (type === 'LoadBalancer' && service.status?.loadBalancer?.ingress === undefined) {
-    doc.setIn(['status', 'loadBalancer', 'ingress'], doc.createNode([{ ip: loadBalancerIp(cluster, key) }]))
+    setDeep(doc, ['status', 'loadBalancer', 'ingress'], [{ ip: loadBalancerIp(cluster, key) }])
   }
 }
 
@@ -58,4 +58,15 @@ function hash(text: string): number {
   let value = 0x811c9dc5
   for (let index = 0; index < text.length; index++) value = Math.imul(value ^ text.charCodeAt(index), 0x01000193) >>> 0
   return value
+}
+
+/**
+ * Sets a value in a document, making the maps on the way. The library's own `setIn` makes them as JavaScript Maps, which
+ * YAML 1.1 writes with a tag of its own.
+ */
+export function setDeep(doc: Document, keys: readonly string[], value: unknown): void {
+  const missing = keys.findIndex((_, index) => !doc.hasIn(keys.slice(0, index + 1)))
+  const depth = missing === -1 ? keys.length : missing + 1
+  const wrapped = keys.slice(depth).reduceRight((inner, key) => ({ [key]: inner }), value)
+  doc.setIn(keys.slice(0, depth), doc.createNode(wrapped))
 }

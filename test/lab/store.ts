@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { isMap, parseAllDocuments, type Document } from 'yaml'
-import { admitService } from './admission.ts'
+import { admitService, setDeep } from './admission.ts'
 import { LabError } from './errors.ts'
 import { apiserverDir } from './daemons.ts'
 import { writeHostsFile } from './names.ts'
@@ -123,7 +123,7 @@ export function annotate(lab: LabPaths, cluster: ClusterSpec, object: string, ch
   for (const change of changes) {
     const [key = '', ...rest] = change.split('=')
     if (rest.length === 0 && key.endsWith('-')) doc.deleteIn(['metadata', 'annotations', key.slice(0, -1)])
-    else doc.setIn(['metadata', 'annotations', key], rest.join('='))
+    else setDeep(doc, ['metadata', 'annotations', key], rest.join('='))
   }
   put(lab, cluster, file, doc.toString())
 }

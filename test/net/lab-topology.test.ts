@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { eventually } from '../eventually.ts'
 import { Lab } from '../lab/cli.ts'
 import type { LabStatus, PodRow } from '../lab/status.ts'
 import { topology } from '../lab/topology.ts'
@@ -149,7 +150,7 @@ describe('taking the lab down', () => {
       const lab = new Lab(`killed-${String(process.pid)}`)
       const child = spawn('test/lab/lab', up, { env: lab.env, cwd: lab.paths.root, stdio: 'ignore' })
       const ended = new Promise((resolve) => child.once('exit', resolve))
-      await vi.waitUntil(() => existsSync(path.join(lab.paths.state, moment)), { timeout: 20_000, interval: 1 })
+      await eventually(() => existsSync(path.join(lab.paths.state, moment)), { everyMs: 1 })
       child.kill('SIGKILL')
       await ended
       await lab.run(['down'])

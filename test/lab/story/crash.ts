@@ -29,8 +29,8 @@ async function moreOf(story: Story, requests: readonly Background[], streams: re
     ...requests.map(({ file }) => ({ file, count: linesIn(file).length + ENOUGH.requests })),
     ...streams.map(({ file }) => ({ file, count: linesIn(file).length + ENOUGH.lines })),
   ]
-  await story.until('more requests and more of the streams', async () =>
-    wanted.every(({ file, count }) => linesIn(file).length >= count) ? true : undefined,
+  await story.until('more requests and more of the streams', () =>
+    wanted.every(({ file, count }) => linesIn(file).length >= count),
   )
 }
 

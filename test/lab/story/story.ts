@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
 import { appendFileSync, mkdirSync } from 'node:fs'
 import path from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
-import { Lab } from '../cli.ts'
+import { eventually } from '../../eventually.ts'
+import type { Lab } from '../cli.ts'
 import { LabError } from '../errors.ts'
 import { run, type Finished } from '../process.ts'
 import { step } from '../progress.ts'
@@ -75,18 +75,9 @@ export class Story {
     }
   }
 
-  /** Waits until `probe` gives a value; tells what it waits for when that takes longer than a second. */
-  until<T>(what: string, probe: () => Promise<T | undefined>, timeoutMs = 30_000): Promise<T> {
-    return step(`waiting: ${what}`, async () => {
-      const deadline = performance.now() + timeoutMs
-      for (;;) {
-        const value = await probe()
-        if (value !== undefined) return value
-        if (performance.now() > deadline)
-          throw new LabError('did-not-settle', `after ${String(timeoutMs / 1000)} s still not so: ${what}`)
-        await delay(50)
-      }
-    })
+  /** Waits until `probe` gives something else than false; tells what it waits for when that takes longer than a second. */
+  until(what: string, probe: () => boolean | Promise<boolean>, timeoutMs = 30_000): Promise<unknown> {
+    return step(`waiting: ${what}`, () => eventually(probe, { what, timeoutMs }))
   }
 }
 

@@ -80,7 +80,7 @@ export async function settled(story: Story, cluster: ClusterSpec, ips: readonly 
     cluster.nodes.map((node) =>
       story.until(`${node.name} balances webpod over ${want}`, async () => {
         const have = await selected(story, node.name)
-        return have?.join(' ') === want ? true : undefined
+        return have?.join(' ') === want
       }),
     ),
   )
