@@ -67,12 +67,13 @@ export function endpointReports(view: AgentView): EndpointReport[] {
   })
 }
 
+/** As the datapath has it: `init` until the cluster has published one for the address. */
 function identityOf(view: AgentView, pod: Pod): number {
-  if (pod.address === undefined) return RESERVED.unknown
+  if (pod.address === undefined) return RESERVED.init
   for (const ip of view.tables.ips.by('prefix', `${formatAddress(pod.address)}/32`)) {
     if (ip.cluster === view.cluster.name) return ip.identity
   }
-  return RESERVED.unknown
+  return RESERVED.init
 }
 
 function endpointState(pod: Pod): EndpointReport['state'] {

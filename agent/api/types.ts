@@ -159,7 +159,7 @@ export interface EndpointReport {
   /** `namespace/name`. */
   readonly name: string
   readonly address: string
-  /** 0 while none is known. */
+  /** 5 (init) while none is known. */
   readonly identity: number
   readonly labels: readonly string[]
   readonly state: 'ready' | 'not-ready' | 'terminating' | 'waiting-for-address'

@@ -13,7 +13,7 @@ const POLL_MS = 1000
 const PROGRESS_MS = 5000
 
 interface Options {
-  readonly wait: boolean
+  readonly wait?: boolean
   readonly waitDuration: string
   readonly output: Format
 }
@@ -27,7 +27,7 @@ export function addClusterMesh(program: Command, context: CliContext): void {
     .command('status')
     .summary('whether the agent is connected to all clusters')
     .description('Show whether the agent is connected to all clusters. Exits with 1 when it is not.')
-    .option('--wait', 'wait until all clusters are connected', false)
+    .option('--wait', 'wait until all clusters are connected')
     .option('--wait-duration <duration>', 'how long --wait waits at most', '15m')
     .addOption(formatOption())
     .addHelpText(
@@ -41,7 +41,7 @@ Examples:
     .action(async (options: Options, command: Command) => {
       const limit = parseDuration(options.waitDuration)
       const api = agentOf(context, command)
-      const mesh = options.wait ? await waitForMesh(context, api, limit) : (await api.status()).clusterMesh
+      const mesh = options.wait === true ? await waitForMesh(context, api, limit) : (await api.status()).clusterMesh
       const report = connectivityReport(mesh)
       await print(context, options.output, report, renderConnectivity)
       if (report.connectivity.not_ready > 0) context.exitCode = 1

@@ -38,7 +38,7 @@ export function renderEndpoints(endpoints: readonly EndpointReport[]): string {
       endpoint.name,
       'Disabled',
       'Disabled',
-      endpoint.identity === 0 ? '<no label id>' : String(endpoint.identity),
+      String(endpoint.identity),
       endpoint.labels.length === 0 ? 'no labels' : endpoint.labels,
       '',
       endpoint.address === '' ? 'No address' : endpoint.address,

@@ -13,7 +13,7 @@ export function addService(program: Command, context: CliContext): void {
     .command('list')
     .summary('frontends and their backends of all clusters')
     .description('List the frontends the agent balances, each with its backends of all clusters.')
-    .option('--clustermesh-affinity', 'mark the backends that the affinity of a service prefers', false)
+    .option('--clustermesh-affinity', 'mark the backends that the affinity of a service prefers')
     .addOption(formatOption())
     .addHelpText(
       'after',
@@ -25,9 +25,11 @@ Examples:
 
 See also: weft explain service NAMESPACE/NAME says why a backend is or is not chosen.`,
     )
-    .action(async (options: { clustermeshAffinity: boolean; output: Format }, command: Command) => {
+    .action(async (options: { clustermeshAffinity?: boolean; output: Format }, command: Command) => {
       const services = await agentOf(context, command).services()
-      await print(context, options.output, services, (reports) => renderServices(reports, options.clustermeshAffinity))
+      await print(context, options.output, services, (reports) =>
+        renderServices(reports, options.clustermeshAffinity === true),
+      )
     })
 }
 

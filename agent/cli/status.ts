@@ -10,8 +10,8 @@ export function addStatus(program: Command, context: CliContext): void {
     .description(
       'Show the health of the agent, its datapath and the connected clusters. Exits with 1 when there are problems.',
     )
-    .option('--verbose', 'also details of the load balancer, programs, maps, targets and all clusters', false)
-    .option('--all-clusters', 'details of all connected clusters, not only of those that are not ready', false)
+    .option('--verbose', 'also details of the load balancer, programs, maps, targets and all clusters')
+    .option('--all-clusters', 'details of all connected clusters, not only of those that are not ready')
     .addOption(formatOption())
     .addHelpText(
       'after',
@@ -21,11 +21,12 @@ Examples:
   weft status --verbose
   weft status -o json | jq -r '.problems[].message'`,
     )
-    .action(async (options: { verbose: boolean; allClusters: boolean; output: Format }, command: Command) => {
+    .action(async (options: { verbose?: boolean; allClusters?: boolean; output: Format }, command: Command) => {
       const report = await agentOf(context, command).status()
+      const verbose = options.verbose === true
       const now = context.clock.date()
       await print(context, options.output, report, (status) =>
-        renderStatus(status, { verbose: options.verbose, allClusters: options.verbose || options.allClusters, now }),
+        renderStatus(status, { verbose, allClusters: verbose || options.allClusters === true, now }),
       )
       if (!report.ok) context.exitCode = 1
     })

@@ -7,9 +7,9 @@ import { readBackends, readRevNat, readServices } from './read-services.ts'
 import { renderBackendIds, renderFrontends, renderLb, renderRevNat } from './tables.ts'
 
 interface Options {
-  readonly frontends: boolean
-  readonly backends: boolean
-  readonly revnat: boolean
+  readonly frontends?: boolean
+  readonly backends?: boolean
+  readonly revnat?: boolean
   readonly output: Format
 }
 
@@ -18,9 +18,9 @@ export function addLb(bpf: Command, context: CliContext): void {
   lb.command('list')
     .summary('services with the backend in each slot')
     .description('List services as the datapath has them: one line per service and one per slot.')
-    .option('--frontends', 'one line per service, with its counts and flags', false)
-    .option('--backends', 'only backends, by id', false)
-    .option('--revnat', 'only the addresses that replies are turned back into, by service id', false)
+    .option('--frontends', 'one line per service, with its counts and flags')
+    .option('--backends', 'only backends, by id')
+    .option('--revnat', 'only the addresses that replies are turned back into, by service id')
     .addOption(formatOption())
     .addHelpText(
       'after',
@@ -31,7 +31,7 @@ Examples:
   weft bpf lb list -o json | jq '.[] | select(.address == "10.2.47.149:80/TCP") | .slots'`,
     )
     .action(async (options: Options, command: Command) => {
-      if (Number(options.frontends) + Number(options.backends) + Number(options.revnat) > 1) {
+      if ([options.frontends, options.backends, options.revnat].filter(Boolean).length > 1) {
         throw new UsageError('--frontends, --backends and --revnat exclude each other', 'choose one')
       }
       const { output } = options

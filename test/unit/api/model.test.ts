@@ -306,7 +306,7 @@ describe('lists', () => {
         labels: ['k8s:app=curl', 'k8s:io.kubernetes.pod.namespace=default'],
         state: 'ready',
       },
-      { name: 'default/new', address: '', identity: 0, labels: ['k8s:app=curl'], state: 'waiting-for-address' },
+      { name: 'default/new', address: '', identity: 5, labels: ['k8s:app=curl'], state: 'waiting-for-address' },
     ])
   })
 })

@@ -214,10 +214,10 @@ ID       LABELS
     })
     expect(await output('endpoint list', { view })).toBe(
       `\
-ENDPOINT           POLICY (ingress)   POLICY (egress)   IDENTITY        LABELS (source:key[=value])   IPv6   IPv4         STATUS
+ENDPOINT           POLICY (ingress)   POLICY (egress)   IDENTITY   LABELS (source:key[=value])   IPv6   IPv4         STATUS
                    ENFORCEMENT        ENFORCEMENT
-default/curl-pod   Disabled           Disabled          <no label id>   k8s:app=curl                         10.0.0.144   ready
-                                                                        k8s:tier=lab
+default/curl-pod   Disabled           Disabled          5          k8s:app=curl                         10.0.0.144   ready
+                                                                   k8s:tier=lab
 `,
     )
   })
