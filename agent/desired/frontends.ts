@@ -9,7 +9,6 @@ import { frontendId } from '../types/frontend.ts'
 import { backendGroup } from './backend-group.ts'
 import { maglevSizeFor } from './maglev-size.ts'
 import { anyUnsynced } from './restored.ts'
-import { selectBackends } from './select-backends.ts'
 import { sitesOf } from './sites.ts'
 
 export interface DesiredFrontends {
@@ -48,7 +47,7 @@ export function desiredFrontends(snap: Snapshot, name: ServiceName): DesiredFron
       let group = site.view === 'all' ? all : local
       if (group === undefined) {
         const restored = useRestored ? restoredFor(snap, sites, site.view, port) : NO_SLOTS
-        group = backendGroup(selectBackends(snap, service, port, site.view, restored))
+        group = backendGroup(snap, service, port, site.view, restored)
         if (site.view === 'all') all = group
         else local = group
       }

@@ -96,22 +96,28 @@ export function fillTable(
   return into
 }
 
-/** Backends take turns; each takes the next free place of its own permutation. */
+/**
+ * Backends take turns; each takes the next free place of its own permutation.
+ *
+ * Steps modulo the size without a branch: whether a step wraps is a coin toss, and a wrong guess costs more than the step.
+ */
 function fillEqual(table: Uint32Array, position: Int32Array, skip: Int32Array, value: Uint32Array): void {
   const size = table.length
   const count = position.length
   const taken = new Uint8Array(size)
-  for (let n = 0, i = 0; n < size; n++) {
-    let at = position[i]!
-    const step = skip[i]!
-    while (taken[at] !== 0) {
-      at += step
-      if (at >= size) at -= size
+  for (let n = 0; ;) {
+    for (let i = 0; i < count; i++) {
+      let at = position[i]!
+      const back = (skip[i]! - size) | 0
+      while (taken[at] !== 0) {
+        at = (at + back) | 0
+        at = (at + ((at >> 31) & size)) | 0
+      }
+      taken[at] = 1
+      table[at] = value[i]!
+      position[i] = at
+      if (++n === size) return
     }
-    taken[at] = 1
-    table[at] = value[i]!
-    position[i] = at
-    if (++i === count) i = 0
   }
 }
 
@@ -130,13 +136,13 @@ function fillWeighted(
   const due = weight.map((each) => each / count)
   for (let n = 0; n < size; n++) {
     let i = n % count
-    while ((n + 1) * weight[i]! < Math.trunc(due[i]!)) if (++i === count) i = 0
+    while ((n + 1) * weight[i]! < Math.trunc(due[i]!)) i = i + 1 === count ? 0 : i + 1
     due[i]! += total
     let at = position[i]!
-    const step = skip[i]!
+    const back = (skip[i]! - size) | 0
     while (taken[at] !== 0) {
-      at += step
-      if (at >= size) at -= size
+      at = (at + back) | 0
+      at = (at + ((at >> 31) & size)) | 0
     }
     taken[at] = 1
     table[at] = value[i]!

@@ -28,23 +28,42 @@ export function selectBackends(
   view: View,
   restored: readonly SlotBackend[] = [],
 ): readonly BackendDecision[] {
-  const drafts: Draft[] = []
-  for (const set of snap.tables.backends.by('service', service.name)) {
-    addSet(drafts, set, sideOf(snap, service, set.cluster), snap, service, port, view)
-  }
-  if (restored.length > 0) restoredCandidates(drafts, snap, service, port, restored)
+  const shown = shownBackends(snap, service, port, view)
+  if (restored.length === 0) return decide(shown)
+  const drafts = draftsOf(shown)
+  restoredCandidates(drafts, snap, service, port, restored)
   return settle(order(drafts, snap.local.clusterName), service)
 }
 
-function addSet(
-  drafts: Draft[],
-  set: BackendSet,
-  side: Side,
-  snap: Snapshot,
-  service: Service,
-  port: ServicePort,
-  view: View,
-): void {
+/** All that a decision depends on, taken from a snapshot: rows never change, so the answer can be worked out again later. */
+export interface ShownBackends {
+  readonly service: Service
+  readonly port: ServicePort
+  readonly view: View
+  readonly ownCluster: string
+  readonly ownNode: string
+  readonly sets: readonly (readonly [BackendSet, Side])[]
+}
+
+export function shownBackends(snap: Snapshot, service: Service, port: ServicePort, view: View): ShownBackends {
+  const sets: [BackendSet, Side][] = []
+  for (const set of snap.tables.backends.by('service', service.name))
+    sets.push([set, sideOf(snap, service, set.cluster)])
+  return { service, port, view, ownCluster: snap.local.clusterName, ownNode: snap.local.nodeName, sets }
+}
+
+export function decide(shown: ShownBackends): readonly BackendDecision[] {
+  return settle(order(draftsOf(shown), shown.ownCluster), shown.service)
+}
+
+function draftsOf(shown: ShownBackends): Draft[] {
+  const drafts: Draft[] = []
+  for (const [set, side] of shown.sets) addSet(drafts, set, side, shown)
+  return drafts
+}
+
+function addSet(drafts: Draft[], set: BackendSet, side: Side, shown: ShownBackends): void {
+  const { service, port, view, ownNode } = shown
   // Endpoints of a set share their ports array almost always: match it once.
   let ports: readonly EndpointPort[] | undefined
   let matched: readonly EndpointPort[] = []
@@ -59,7 +78,7 @@ function addSet(
       drafts.push(draft(endpoint, shown, side, refused ?? 'port-name-mismatch'))
       continue
     }
-    const away = view === 'local' && !(side.isLocal && endpoint.nodeName === snap.local.nodeName)
+    const away = view === 'local' && !(side.isLocal && endpoint.nodeName === ownNode)
     const reason = refused ?? (away ? 'traffic-policy-local' : standing(endpoint, side))
     for (let i = 0; i < matched.length; i++) drafts.push(draft(endpoint, matched[i]!, side, reason))
   }

@@ -17,7 +17,8 @@
  */
 export class Delta<V extends object> {
   readonly #rows = new Map<string, Row<V>>()
-  readonly #owned = new Map<string, ReadonlyMap<string, V>>()
+  /** The keys each owner wants. Most want one: a million owners cost a million strings, not maps. */
+  readonly #owned = new Map<string, string | readonly string[]>()
   readonly #todo = new Set<string>()
   readonly #contested = new Set<string>()
   readonly #equals: (a: V, b: V) => boolean
@@ -45,7 +46,7 @@ export class Delta<V extends object> {
   }
 
   wanted(key: string): V | undefined {
-    return this.#rows.get(key)?.wanted?.value
+    return this.#rows.get(key)?.wanted
   }
 
   there(key: string): V | undefined {
@@ -54,29 +55,34 @@ export class Delta<V extends object> {
 
   /** Everything that is wanted, whoever wants it. */
   *wantedEntries(): IterableIterator<readonly [string, V]> {
-    for (const [key, row] of this.#rows) if (row.wanted !== undefined) yield [key, row.wanted.value]
+    for (const [key, row] of this.#rows) if (row.wanted !== undefined) yield [key, row.wanted]
   }
 
   /** Keys that more than one owner wants. */
   *conflicts(): IterableIterator<Conflict<V>> {
     for (const key of this.#contested) {
       const row = this.#rows.get(key)!
-      yield { key, winner: row.wanted!, losers: row.waiting! }
+      yield { key, winner: { owner: row.owner, value: row.wanted! }, losers: row.waiting! }
     }
   }
 
-  /** From now on `owner` wants exactly `entries`, which must not change afterwards. Returns the keys whose wanted value changed. */
+  /** From now on `owner` wants exactly `entries`. Returns the keys whose wanted value changed. */
   replace(owner: string, entries: ReadonlyMap<string, V>): readonly string[] {
-    const before = this.#owned.get(owner)
-    if (entries.size === 0) this.#owned.delete(owner)
-    else this.#owned.set(owner, entries)
     const changed: string[] = []
-    if (before !== undefined) {
-      for (const key of before.keys()) if (!entries.has(key) && this.#withdraw(owner, key)) changed.push(key)
+    const before = this.#owned.get(owner)
+    if (typeof before === 'string') {
+      if (!entries.has(before)) this.#withdraw(owner, before, changed)
+    } else if (before !== undefined) {
+      for (const key of before) if (!entries.has(key)) this.#withdraw(owner, key, changed)
     }
+    let last = ''
     for (const [key, value] of entries) {
-      if (before?.get(key) !== value && this.#claim(owner, key, value)) changed.push(key)
+      this.#claim(owner, key, value, changed)
+      last = key
     }
+    if (entries.size === 0) this.#owned.delete(owner)
+    else if (entries.size > 1) this.#owned.set(owner, [...entries.keys()])
+    else if (before !== last) this.#owned.set(owner, last)
     return changed
   }
 
@@ -119,49 +125,58 @@ export class Delta<V extends object> {
   #row(key: string): Row<V> {
     let row = this.#rows.get(key)
     if (row === undefined) {
-      row = { wanted: undefined, waiting: undefined, there: undefined, found: false }
+      row = { owner: '', wanted: undefined, waiting: undefined, there: undefined, found: false }
       this.#rows.set(key, row)
     }
     return row
   }
 
-  #claim(owner: string, key: string, value: V): boolean {
+  #claim(owner: string, key: string, value: V, changed: string[]): void {
     const row = this.#row(key)
-    const claim = { owner, value }
-    if (row.wanted === undefined || (row.wanted.owner === owner && row.waiting === undefined)) {
-      return this.#setWanted(key, row, claim)
+    if (row.wanted === undefined || (row.owner === owner && row.waiting === undefined)) {
+      this.#setWanted(key, row, owner, value, changed)
+    } else {
+      const rivals = claimsOn(row).filter((each) => each.owner !== owner)
+      this.#settle(key, row, [...rivals, { owner, value }], changed)
     }
-    const rivals = [row.wanted, ...(row.waiting ?? [])].filter((each) => each.owner !== owner)
-    return this.#settle(key, row, [...rivals, claim])
   }
 
-  #withdraw(owner: string, key: string): boolean {
+  #withdraw(owner: string, key: string, changed: string[]): void {
     const row = this.#rows.get(key)
-    if (row?.wanted === undefined) return false
-    if (row.waiting === undefined) return row.wanted.owner === owner && this.#setWanted(key, row, undefined)
-    return this.#settle(
-      key,
-      row,
-      [row.wanted, ...row.waiting].filter((each) => each.owner !== owner),
-    )
+    if (row?.wanted === undefined) return
+    if (row.waiting === undefined) this.#setWanted(key, row, '', undefined, changed)
+    else
+      this.#settle(
+        key,
+        row,
+        claimsOn(row).filter((each) => each.owner !== owner),
+        changed,
+      )
   }
 
-  #settle(key: string, row: Row<V>, claims: Claim<V>[]): boolean {
+  #settle(key: string, row: Row<V>, claims: Claim<V>[], changed: string[]): void {
     claims.sort((a, b) => this.#rank(a.value) - this.#rank(b.value) || (a.owner < b.owner ? -1 : 1))
     const [winner, ...losers] = claims
     row.waiting = losers.length === 0 ? undefined : losers
     if (losers.length === 0) this.#contested.delete(key)
     else this.#contested.add(key)
-    return this.#setWanted(key, row, winner)
+    this.#setWanted(key, row, winner!.owner, winner!.value, changed)
   }
 
-  #setWanted(key: string, row: Row<V>, claim: Claim<V> | undefined): boolean {
+  #setWanted(key: string, row: Row<V>, owner: string, value: V | undefined, changed: string[]): void {
     const before = row.wanted
-    if (before === undefined && claim !== undefined) this.#wanted++
-    if (before !== undefined && claim === undefined) this.#wanted--
-    row.wanted = claim
+    row.owner = owner
+    row.wanted = value
+    if (before === value) return
+    if (before === undefined) this.#wanted++
+    else if (value === undefined) this.#wanted--
+    else if (this.#equals(before, value)) {
+      // The same thing computed anew: keep only the newer object.
+      if (row.there === before) row.there = value
+      return
+    }
+    changed.push(key)
     this.#classify(key, row)
-    return before?.value !== claim?.value
   }
 
   #setThere(key: string, row: Row<V>, value: V | undefined): void {
@@ -173,12 +188,13 @@ export class Delta<V extends object> {
 
   #classify(key: string, row: Row<V>): void {
     const { wanted, there } = row
-    const differs =
-      wanted === undefined
-        ? there !== undefined && (this.#mayPrune || !row.found)
-        : there === undefined || (wanted.value !== there && !this.#equals(wanted.value, there))
-    if (differs) this.#todo.add(key)
-    else this.#todo.delete(key)
+    if (wanted === undefined) {
+      if (there !== undefined && (this.#mayPrune || !row.found)) this.#todo.add(key)
+      else this.#todo.delete(key)
+    } else if (there !== undefined && (wanted === there || this.#equals(wanted, there))) {
+      row.there = wanted
+      this.#todo.delete(key)
+    } else this.#todo.add(key)
     if (wanted === undefined && there === undefined) this.#rows.delete(key)
   }
 }
@@ -196,9 +212,15 @@ export interface Conflict<V> {
 }
 
 interface Row<V> {
-  wanted: Claim<V> | undefined
+  /** Whose value is wanted; empty when nobody wants the key. */
+  owner: string
+  wanted: V | undefined
   waiting: readonly Claim<V>[] | undefined
   there: V | undefined
   /** Came from a load; not (first) set by us. */
   found: boolean
+}
+
+function claimsOn<V>(row: Row<V>): Claim<V>[] {
+  return [{ owner: row.owner, value: row.wanted! }, ...(row.waiting ?? [])]
 }
