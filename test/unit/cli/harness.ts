@@ -29,6 +29,8 @@ export interface Setup {
   readonly env?: Record<string, string>
   readonly settings?: DaemonSettings
   readonly clock?: Clock
+  /** What starting a daemon fails with. */
+  readonly daemonError?: Error
 }
 
 /** Time that passes only as far as somebody waits for it. */
@@ -52,6 +54,10 @@ export async function weft(line: string, setup: Setup = {}): Promise<Outcome> {
   let err = ''
   let socket: string | undefined
   let flags: FlagValues | undefined
+  const start = async (given: FlagValues): Promise<void> => {
+    flags = given
+    if (setup.daemonError !== undefined) throw setup.daemonError
+  }
   const context: CliContext = {
     stdout: (text) => void (out += text),
     stderr: (text) => void (err += text),
@@ -63,10 +69,7 @@ export async function weft(line: string, setup: Setup = {}): Promise<Outcome> {
     clock: setup.clock ?? impatientClock(),
     signal: new AbortController().signal,
     exitCode: 0,
-    daemons: {
-      agent: async (given) => void (flags = given),
-      apiserver: async (given) => void (flags = given),
-    },
+    daemons: { agent: start, apiserver: start },
   }
   const argv = line.split(' ').filter((word) => word !== '')
   const code = await runCli(argv, context, '0.1.0', setup.settings ?? { agent: [], apiserver: [] })

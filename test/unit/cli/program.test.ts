@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { buildProgram } from '../../../agent/cli/program.ts'
 import type { Command } from 'commander'
 import type { CliContext } from '../../../agent/cli/context.ts'
+import { ConfigError } from '../../../agent/lib/errors.ts'
 import { world } from '../api/fixture.ts'
 import { weft } from './harness.ts'
 
@@ -117,6 +118,20 @@ describe('daemons', () => {
     expect(bare.flags).toEqual({})
     expect((await weft('clustermesh-apiserver --etcd http://127.0.0.1:2379', { settings })).flags).toEqual({
       etcd: 'http://127.0.0.1:2379',
+    })
+  })
+
+  it('exit with 2 for a configuration that cannot be used, with 1 for anything else', async () => {
+    const invalid = new ConfigError('config-invalid', 'clusterId: 300', { hint: 'allowed: 0 to 255' })
+    expect(await weft('agent', { settings, daemonError: invalid })).toMatchObject({
+      code: 2,
+      out: '',
+      err: 'error: clusterId: 300\nhint: allowed: 0 to 255\n',
+    })
+    const failed = new Error('no bpffs', { cause: new Error('ENOENT') })
+    expect(await weft('agent', { settings, daemonError: failed })).toMatchObject({
+      code: 1,
+      err: 'error: no bpffs: ENOENT\n',
     })
   })
 
