@@ -11,21 +11,21 @@
 /*
  * A remembered backend counts only while the service may still choose it. Beyond AFF_SCAN_SLOTS slots a backend that is
  * active is taken for a member: one that left a service this large but is still active in another keeps its clients until
- * their affinity times out.
+ * their affinity times out. A global function, so that the verifier walks the loop once.
  */
-static __always_inline bool svc_may_choose(const struct svc_val *svc, __u32 backend_id)
+__noinline int svc_may_choose(__u32 slot_off, __u32 count, __u32 backend_id)
 {
 	struct be_val *be = backend_lookup(backend_id);
 	__u32 i;
 
 	if (!be)
 		return false;
-	if (svc->count > AFF_SCAN_SLOTS)
+	if (count > AFF_SCAN_SLOTS)
 		return be->state == BE_ACTIVE;
 	for (i = 0; i < AFF_SCAN_SLOTS; i++) {
-		if (i >= svc->count)
+		if (i >= count)
 			return false;
-		if (slot_read(svc->slot_off + i) == backend_id)
+		if (slot_read(slot_off + i) == backend_id)
 			return true;
 	}
 	return false;
@@ -40,7 +40,7 @@ static __always_inline __u32 affinity_get(const struct svc_val *svc, const struc
 	if (!aff || now - aff->last_s >= svc->affinity_timeout_s)
 		return 0;
 	id = aff->backend_id;
-	if (!svc_may_choose(svc, id))
+	if (!svc_may_choose(svc->slot_off, svc->count, id))
 		return 0;
 	if (aff->last_s != now)
 		aff->last_s = now;

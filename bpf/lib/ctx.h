@@ -83,6 +83,10 @@ static __always_inline int ctx_fix_l4_csum(ctx_t *ctx, __u32 off, bool udp, __u1
 	return 0;
 }
 
+static __always_inline void ctx_note_unchecked(ctx_t *ctx, __u16 port_diff)
+{
+}
+
 static __always_inline void ctx_mark_done(ctx_t *ctx)
 {
 }
@@ -142,6 +146,12 @@ static __always_inline int ctx_fix_l4_csum(ctx_t *ctx, __u32 off, bool udp, __u1
 	sum = csum_apply(*check, port_diff);
 	*check = udp && !sum ? 0xffff : sum;
 	return 0;
+}
+
+/* Ports change and no field of the packet makes up for it: skb->csum must know, if there is one. */
+static __always_inline void ctx_note_unchecked(ctx_t *ctx, __u16 port_diff)
+{
+	bpf_csum_update(ctx, port_diff);
 }
 
 static __always_inline void ctx_mark_done(ctx_t *ctx)

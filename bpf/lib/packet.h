@@ -139,7 +139,9 @@ static __always_inline int pkt_rewrite(ctx_t *ctx, const struct pkt *p, const st
 	__be16 *ports;
 
 	/* UDP without a checksum stays without. */
-	if (!(udp && p->l4_check == 0) && ctx_fix_l4_csum(ctx, off, udp, p->l4_check, rw->csum_addr, rw->csum_port))
+	if (udp && p->l4_check == 0)
+		ctx_note_unchecked(ctx, rw->csum_port);
+	else if (ctx_fix_l4_csum(ctx, off, udp, p->l4_check, rw->csum_addr, rw->csum_port))
 		return -DROP_WRITE_ERROR;
 
 	ip = ctx_data(ctx) + sizeof(struct ethhdr);

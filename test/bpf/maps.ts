@@ -1,0 +1,212 @@
+import { affinityKey, AFFINITY_MAP, affinityValue } from '../../agent/maps/affinity.ts'
+import { BACKEND_MAP, BACKEND_STATES, backendKey, backendValue } from '../../agent/maps/backend.ts'
+import { type Codec, encoded } from '../../agent/maps/codec.ts'
+import { ENDPOINT_MAP, endpointKey, endpointValue } from '../../agent/maps/endpoint.ts'
+import {
+  FLOW_FLAGS,
+  FLOW_OTHER_MAP,
+  FLOW_TCP_MAP,
+  flowKey,
+  type FlowKeyFields,
+  flowValue,
+  type FlowTuple,
+  type FlowValueFields,
+} from '../../agent/maps/flow.ts'
+import { decodeCounter, METRIC_DIRECTIONS, metricIndex, METRICS_MAP } from '../../agent/maps/metrics.ts'
+import { DROP_REASONS } from '../../agent/maps/drop-reasons.ts'
+import { REVNAT_MAP, revNatKey, revNatValue } from '../../agent/maps/revnat.ts'
+import {
+  SERVICE_MAP,
+  serviceKey,
+  serviceValue,
+  SVC_ALGORITHMS,
+  SVC_FLAGS,
+  SVC_FORWARD,
+  SVC_SCOPES,
+} from '../../agent/maps/service.ts'
+import { SLOT_MAP, slotKey, slotValue } from '../../agent/maps/slot.ts'
+import { formatAddress } from '../../agent/types/address.ts'
+import type { BpfMap } from '../../native/index.ts'
+import { address } from './packet.ts'
+
+export interface BackendSpec {
+  readonly id: number
+  readonly address: string
+  readonly port?: number
+  readonly protocol?: number
+  readonly state?: keyof typeof BACKEND_STATES
+}
+
+export interface ServiceSpec {
+  readonly id: number
+  readonly address: string
+  readonly port?: number
+  readonly protocol?: number
+  readonly scope?: keyof typeof SVC_SCOPES
+  readonly flags?: readonly (keyof typeof SVC_FLAGS)[]
+  /** Ids of selectable backends. */
+  readonly backends: readonly number[]
+  readonly maglev?: readonly number[]
+  readonly affinitySeconds?: number
+}
+
+/** One slot region of this many cells per service id: slots first, the Maglev table behind them. */
+const REGION = 512
+const MAGLEV_AT = 128
+
+/** The maps of a loaded datapath, written and read as the agent does, one entry at a time. */
+export class DatapathMaps {
+  private readonly get: (name: string) => BpfMap
+  private readonly usedBackends = new Set<number>()
+
+  constructor(get: (name: string) => BpfMap) {
+    this.get = get
+  }
+
+  clear(): void {
+    for (const name of [
+      SERVICE_MAP.name,
+      ENDPOINT_MAP.name,
+      FLOW_TCP_MAP.name,
+      FLOW_OTHER_MAP.name,
+      AFFINITY_MAP.name,
+    ]) {
+      const map = this.get(name)
+      const { keys, count } = map.dump()
+      map.deleteBatch(keys, count)
+    }
+    for (const id of this.usedBackends) this.removeBackend(id)
+  }
+
+  addBackend(spec: BackendSpec): void {
+    this.usedBackends.add(spec.id)
+    const value = {
+      address: address(spec.address),
+      port: spec.port ?? 8080,
+      protocol: spec.protocol ?? 6,
+      state: BACKEND_STATES[spec.state ?? 'ACTIVE'],
+      clusterId: 1,
+      zone: 0,
+      flags: 0,
+      nodeAddress: address('0.0.0.0'),
+    }
+    this.get(BACKEND_MAP.name).update(encoded(backendKey, spec.id), encoded(backendValue, value))
+  }
+
+  removeBackend(id: number): void {
+    this.get(BACKEND_MAP.name).update(encoded(backendKey, id), Buffer.alloc(backendValue.size))
+  }
+
+  addService(spec: ServiceSpec): void {
+    const base = spec.id * REGION
+    const slots = this.get(SLOT_MAP.name)
+    spec.backends.forEach((id, i) => slots.update(encoded(slotKey, base + i), encoded(slotValue, id)))
+    spec.maglev?.forEach((id, i) => slots.update(encoded(slotKey, base + MAGLEV_AT + i), encoded(slotValue, id)))
+    const key = {
+      address: address(spec.address),
+      port: spec.port ?? 80,
+      protocol: spec.protocol ?? 6,
+      scope: SVC_SCOPES[spec.scope ?? 'EXT'],
+    }
+    const value = {
+      serviceId: spec.id,
+      flags: (spec.flags ?? ['LB', 'ROUTABLE']).reduce((bits, name) => bits | SVC_FLAGS[name], 0),
+      affinitySeconds: spec.affinitySeconds ?? 0,
+      algorithm: spec.maglev === undefined ? SVC_ALGORITHMS.RANDOM : SVC_ALGORITHMS.MAGLEV,
+      forward: SVC_FORWARD.SNAT,
+      count: spec.backends.length,
+      quarantined: 0,
+      slotOffset: base,
+      maglevOffset: spec.maglev === undefined ? 0 : base + MAGLEV_AT,
+      maglevSize: spec.maglev?.length ?? 0,
+    }
+    const revNat = { address: key.address, port: key.port, flags: 0 }
+    this.get(REVNAT_MAP.name).update(encoded(revNatKey, spec.id), encoded(revNatValue, revNat))
+    this.get(SERVICE_MAP.name).update(encoded(serviceKey, key), encoded(serviceValue, value))
+  }
+
+  addEndpoint(text: string, isHost = false): void {
+    this.put(ENDPOINT_MAP.name, endpointKey, address(text), endpointValue, { identity: 1, isHost })
+  }
+
+  put<K, V>(map: string, keyCodec: Codec<K>, key: K, valueCodec: Codec<V>, value: V): void {
+    this.get(map).update(encoded(keyCodec, key), encoded(valueCodec, value))
+  }
+
+  private flowMap(protocol: number): BpfMap {
+    return this.get(protocol === 6 ? FLOW_TCP_MAP.name : FLOW_OTHER_MAP.name)
+  }
+
+  /** All flow entries of both tables. */
+  flows(): [FlowKeyFields, FlowValueFields][] {
+    return [6, 17].flatMap((protocol) =>
+      [...this.flowMap(protocol).entries()].map(([key, value]): [FlowKeyFields, FlowValueFields] => [
+        flowKey.decode(key),
+        flowValue.decode(value),
+      ]),
+    )
+  }
+
+  /** One line per entry, sorted: `tcp A:1>B:2 => C:3>D:4 SNAT 8000s`, the last number its lifetime after the last packet. */
+  flowLines(): string[] {
+    return this.flows()
+      .map(([key, value]) => {
+        const flags = Object.entries(FLOW_FLAGS).flatMap(([name, bit]) => ((value.flags & bit) === 0 ? [] : [name]))
+        const life = `${value.expires - value.last}s`
+        return [key.protocol === 6 ? 'tcp' : 'udp', tuple(key), '=>', tuple(value), ...flags, life].join(' ')
+      })
+      .sort()
+  }
+
+  /** Change every flow entry; undefined removes it. */
+  editFlows(edit: (key: FlowKeyFields, value: FlowValueFields) => FlowValueFields | undefined): void {
+    for (const [key, value] of this.flows()) {
+      const next = edit(key, value)
+      if (next === undefined) this.flowMap(key.protocol).delete(encoded(flowKey, key))
+      else this.flowMap(key.protocol).update(encoded(flowKey, key), encoded(flowValue, next))
+    }
+  }
+
+  addFlow(key: FlowKeyFields, value: FlowValueFields): void {
+    this.flowMap(key.protocol).update(encoded(flowKey, key), encoded(flowValue, value))
+  }
+
+  affinities(): { client: bigint; serviceId: number; backendId: number; last: number }[] {
+    return [...this.get(AFFINITY_MAP.name).entries()].map(([key, value]) => ({
+      ...affinityKey.decode(key),
+      ...affinityValue.decode(value),
+    }))
+  }
+
+  editAffinities(edit: (last: number) => number): void {
+    const map = this.get(AFFINITY_MAP.name)
+    for (const [key, value] of map.entries()) {
+      const old = affinityValue.decode(value)
+      map.update(key, encoded(affinityValue, { ...old, last: edit(old.last) >>> 0 }))
+    }
+  }
+
+  /** Packets and bytes counted over all directions, by reason name of the C enum; zero counters left out. */
+  counters(): Map<string, { packets: number; bytes: number }> {
+    const counted = new Map<string, { packets: number; bytes: number }>()
+    const map = this.get(METRICS_MAP.name)
+    for (const direction of Object.values(METRIC_DIRECTIONS)) {
+      for (const [name, reason] of Object.entries(DROP_REASONS)) {
+        const value = map.lookup(encoded(slotKey, metricIndex(direction, reason)))
+        const counter = decodeCounter(value ?? Buffer.alloc(0))
+        if (counter.packets === 0n) continue
+        const known = counted.get(name) ?? { packets: 0, bytes: 0 }
+        counted.set(name, {
+          packets: known.packets + Number(counter.packets),
+          bytes: known.bytes + Number(counter.bytes),
+        })
+      }
+    }
+    return counted
+  }
+}
+
+function tuple(flow: FlowTuple): string {
+  const source = `${formatAddress(flow.source)}:${flow.sourcePort}`
+  return `${source}>${formatAddress(flow.destination)}:${flow.destinationPort}`
+}

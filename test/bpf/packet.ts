@@ -1,0 +1,165 @@
+import { type Address, formatAddress, parseAddress } from '../../agent/types/address.ts'
+
+/** A frame as a test writes it down. Whatever is left out has the value of {@link DEFAULTS}. */
+export interface PacketSpec {
+  readonly src: string
+  readonly dst: string
+  readonly sport?: number
+  readonly dport?: number
+  readonly proto?: 'tcp' | 'udp' | 'icmp'
+  /** TCP: any of S A F R P. */
+  readonly flags?: string
+  readonly ttl?: number
+  readonly tos?: number
+  readonly payload?: string | Buffer
+  /** Bytes of IP options; a multiple of 4. */
+  readonly options?: number
+  /** UDP only: send without a checksum. */
+  readonly noChecksum?: boolean
+  readonly fragment?: { readonly offset: number; readonly more: boolean }
+  readonly smac?: string
+  readonly dmac?: string
+  readonly etherType?: number
+  /** Cut the frame after this many bytes. */
+  readonly cut?: number
+  /** Header length field, in words, in place of the right one. */
+  readonly ihl?: number
+  /** Total length field in place of the right one. */
+  readonly totalLength?: number
+}
+
+const ETH = 14
+const PROTOCOLS = { icmp: 1, tcp: 6, udp: 17 } as const
+const TCP_FLAGS: Readonly<Record<string, number>> = { F: 1, S: 2, R: 4, P: 8, A: 16 }
+
+const DEFAULTS = {
+  sport: 40000,
+  dport: 80,
+  proto: 'tcp',
+  flags: 'S',
+  ttl: 64,
+  tos: 0,
+  payload: 'weft',
+  smac: '02:00:00:00:00:01',
+  dmac: '02:00:00:00:00:02',
+  etherType: 0x0800,
+} as const
+
+export function address(text: string): Address {
+  const value = parseAddress(text)
+  if (value === undefined) throw new Error(`not an address: ${text}`)
+  return value
+}
+
+/** Sum of 16-bit words, folded, not complemented (RFC 1071). An odd last byte counts as if a zero followed. */
+function sum(bytes: Buffer, start = 0): number {
+  let total = start
+  for (let i = 0; i < bytes.length; i += 2) total += i + 1 < bytes.length ? bytes.readUInt16BE(i) : bytes[i]! << 8
+  while (total > 0xffff) total = (total & 0xffff) + (total >>> 16)
+  return total
+}
+
+function pseudoHeader(ip: Buffer, length: number): number {
+  const pseudo = Buffer.alloc(12)
+  ip.copy(pseudo, 0, 12, 20)
+  pseudo.writeUInt16BE(ip[9]!, 8)
+  pseudo.writeUInt16BE(length, 10)
+  return sum(pseudo)
+}
+
+function buildL4(spec: PacketSpec): Buffer {
+  const proto = spec.proto ?? DEFAULTS.proto
+  const payload = Buffer.from(spec.payload ?? DEFAULTS.payload)
+  const header = Buffer.alloc(proto === 'tcp' ? 20 : 8)
+  if (proto === 'icmp') return Buffer.concat([Buffer.from([8, 0, 0, 0, 0, 1, 0, 1]), payload])
+  header.writeUInt16BE(spec.sport ?? DEFAULTS.sport, 0)
+  header.writeUInt16BE(spec.dport ?? DEFAULTS.dport, 2)
+  if (proto === 'udp') {
+    header.writeUInt16BE(8 + payload.length, 4)
+  } else {
+    header.writeUInt32BE(1000, 4)
+    header[12] = 5 << 4
+    header[13] = [...(spec.flags ?? DEFAULTS.flags)].reduce((bits, flag) => bits | (TCP_FLAGS[flag] ?? 0), 0)
+    header.writeUInt16BE(0xfaf0, 14)
+  }
+  return Buffer.concat([header, payload])
+}
+
+function mac(text: string): Buffer {
+  return Buffer.from(text.replaceAll(':', ''), 'hex')
+}
+
+/** The frame, with right checksums. */
+export function build(spec: PacketSpec): Buffer {
+  const proto = spec.proto ?? DEFAULTS.proto
+  const ip = Buffer.alloc(20 + (spec.options ?? 0), 1)
+  const later = (spec.fragment?.offset ?? 0) > 0
+  const l4 = later ? Buffer.from(spec.payload ?? DEFAULTS.payload) : buildL4(spec)
+  ip[0] = 0x40 | (spec.ihl ?? ip.length / 4)
+  ip[1] = spec.tos ?? DEFAULTS.tos
+  ip.writeUInt16BE(spec.totalLength ?? ip.length + l4.length, 2)
+  ip.writeUInt16BE(0x1234, 4)
+  ip.writeUInt16BE((spec.fragment?.more === true ? 0x2000 : 0) | (spec.fragment?.offset ?? 0), 6)
+  ip[8] = spec.ttl ?? DEFAULTS.ttl
+  ip[9] = PROTOCOLS[proto]
+  ip.writeUInt16BE(0, 10)
+  ip.writeUInt32BE(address(spec.src), 12)
+  ip.writeUInt32BE(address(spec.dst), 16)
+  ip.writeUInt16BE(~sum(ip) & 0xffff, 10)
+  if (!later && proto !== 'icmp' && spec.noChecksum !== true) {
+    const check = ~sum(l4, pseudoHeader(ip, l4.length)) & 0xffff
+    l4.writeUInt16BE(proto === 'udp' && check === 0 ? 0xffff : check, proto === 'tcp' ? 16 : 6)
+  }
+  const eth = Buffer.alloc(ETH)
+  mac(spec.dmac ?? DEFAULTS.dmac).copy(eth, 0)
+  mac(spec.smac ?? DEFAULTS.smac).copy(eth, 6)
+  eth.writeUInt16BE(spec.etherType ?? DEFAULTS.etherType, 12)
+  const frame = Buffer.concat([eth, ip, l4])
+  return spec.cut === undefined ? frame : frame.subarray(0, spec.cut)
+}
+
+/** Source port of a frame that {@link build} made, or that a program made of one. */
+export function sourcePort(frame: Buffer): number {
+  return frame.readUInt16BE(ETH + (frame[ETH]! & 15) * 4)
+}
+
+export function destinationAddress(frame: Buffer): Address {
+  return frame.readUInt32BE(ETH + 16) as Address
+}
+
+export function destinationPort(frame: Buffer): number {
+  return frame.readUInt16BE(ETH + (frame[ETH]! & 15) * 4 + 2)
+}
+
+function checksumState(stored: number, total: number, optional: boolean): string {
+  if (optional && stored === 0) return 'none'
+  return total === 0xffff ? 'ok' : `WRONG (${stored.toString(16)})`
+}
+
+/** One line for people. */
+export function describe(frame: Buffer): string {
+  if (frame.length < ETH + 20) return `${frame.length} bytes: ${frame.toString('hex')}`
+  const macs = `${frame.toString('hex', 6, 12)}>${frame.toString('hex', 0, 6)}`
+  if (frame.readUInt16BE(12) !== 0x0800) return `${macs} type ${frame.readUInt16BE(12).toString(16)}`
+  const ip = frame.subarray(ETH)
+  const ihl = (ip[0]! & 15) * 4
+  const l4 = ip.subarray(ihl, ip.readUInt16BE(2))
+  const name = Object.entries(PROTOCOLS).find(([, number]) => number === ip[9])?.[0] ?? String(ip[9])
+  const ends = [ip.readUInt32BE(12), ip.readUInt32BE(16)].map((end) => formatAddress(end as Address))
+  const parts = [
+    macs,
+    name,
+    `ttl ${ip[8]}`,
+    `ihl ${ihl}`,
+    `ip-csum ${checksumState(1, sum(ip.subarray(0, ihl)), false)}`,
+  ]
+  if ((name === 'tcp' || name === 'udp') && l4.length >= 8) {
+    const at = name === 'tcp' ? 16 : 6
+    const stored = l4.length >= at + 2 ? l4.readUInt16BE(at) : 0
+    const total = sum(l4, pseudoHeader(ip, l4.length))
+    parts.push(`l4-csum ${checksumState(stored, total, name === 'udp')}`)
+    if (name === 'tcp') parts.push(`flags ${l4[13]?.toString(16)}`)
+    return `${ends[0]}:${l4.readUInt16BE(0)} > ${ends[1]}:${l4.readUInt16BE(2)}  ${parts.join(', ')}`
+  }
+  return `${ends[0]} > ${ends[1]}  ${parts.join(', ')}`
+}

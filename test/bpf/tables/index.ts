@@ -1,0 +1,15 @@
+import type { Case } from '../run.ts'
+import { CHOOSE } from './choose.ts'
+import { FORWARD } from './forward.ts'
+import { PORTS } from './ports.ts'
+import { REFUSE } from './refuse.ts'
+import { STATE } from './state.ts'
+
+/** Every packet table, by subject. */
+export const TABLES: readonly (readonly [subject: string, cases: readonly Case[]])[] = [
+  ['forwarding', FORWARD],
+  ['refusing', REFUSE],
+  ['choosing', CHOOSE],
+  ['flow state', STATE],
+  ['source ports', PORTS],
+]

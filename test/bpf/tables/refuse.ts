@@ -1,0 +1,162 @@
+import type { Case } from '../run.ts'
+import { expectThat } from '../run.ts'
+import { NODE, POD } from '../world.ts'
+import { LOCAL_BACKEND, localReply, REMOTE_BACKEND, request, toLocal, toPeer, toRemote, UDP, VIP } from './common.ts'
+
+const wildcard = { id: 9, address: VIP, port: 0, protocol: 0, flags: ['WILDCARD_DROP'], backends: [] } as const
+
+export const REFUSE: readonly Case[] = [
+  {
+    description: 'what is for no service passes untouched',
+    services: [toRemote],
+    backends: [REMOTE_BACKEND],
+    steps: [
+      { send: { ...request, dst: NODE, dport: 22 }, verdict: 'pass', flows: [] },
+      { send: { ...request, dport: 81 }, verdict: 'pass' },
+      { send: { ...request, proto: 'udp' }, verdict: 'pass' },
+      { send: { ...request, proto: 'icmp' }, verdict: 'pass' },
+      { send: { ...request, etherType: 0x0806 }, verdict: 'pass' },
+      { send: { ...request, etherType: 0x8100 }, verdict: 'pass' },
+      { send: { ...request, etherType: 0x86dd }, verdict: 'pass' },
+    ],
+  },
+  {
+    description: 'on the way out, what is no answer passes untouched',
+    only: 'tc',
+    services: [toRemote],
+    backends: [REMOTE_BACKEND],
+    steps: [
+      { send: request, verdict: 'redirect', becomes: toPeer },
+      { send: localReply, hook: 'egress', verdict: 'pass' },
+      { send: request, hook: 'egress', verdict: 'pass' },
+      { send: { ...request, cut: 40 }, hook: 'egress', verdict: 'pass' },
+    ],
+  },
+  {
+    description: 'answers of a backend on this node are not believed from outside',
+    services: [toLocal],
+    backends: [LOCAL_BACKEND],
+    endpoints: [POD],
+    steps: [
+      { send: request, verdict: 'pass', becomes: { dst: POD, dport: 8080 } },
+      { send: localReply, verdict: 'pass' },
+    ],
+  },
+  {
+    description: 'cluster IP from outside',
+    services: [{ ...toRemote, flags: ['CLUSTER_IP'] }],
+    backends: [REMOTE_BACKEND],
+    steps: [{ send: request, verdict: 'drop', counts: 'DROP_CLUSTER_IP_FROM_OUTSIDE', flows: [] }],
+  },
+  {
+    description: 'a frontend that is not routable and no cluster IP is left to the stack',
+    services: [{ ...toRemote, flags: ['NODEPORT'] }],
+    backends: [REMOTE_BACKEND],
+    steps: [{ send: request, verdict: 'pass', flows: [] }],
+  },
+  {
+    description: 'the inside view is not for packets from outside',
+    services: [{ ...toRemote, scope: 'INT', flags: ['ROUTABLE', 'TWO_SCOPES'] }],
+    backends: [REMOTE_BACKEND],
+    steps: [{ send: request, verdict: 'pass', flows: [] }],
+  },
+  {
+    description: 'no backend',
+    services: [{ ...toRemote, backends: [] }],
+    steps: [{ send: request, verdict: 'drop', counts: 'DROP_NO_SERVICE', flows: [] }],
+  },
+  {
+    description: 'a slot that leads to no backend',
+    services: [toRemote],
+    steps: [{ send: request, verdict: 'drop', counts: 'DROP_NO_SERVICE', flows: [] }],
+  },
+  {
+    description: 'an address kept for services: its frontend works, other ports, protocols and fragments are dropped',
+    services: [toRemote, wildcard],
+    backends: [REMOTE_BACKEND],
+    steps: [
+      { send: request, verdict: 'redirect', becomes: toPeer },
+      { send: { ...request, dport: 81 }, verdict: 'drop', counts: 'DROP_NO_SERVICE' },
+      { send: { ...request, proto: 'udp' }, verdict: 'drop', counts: 'DROP_NO_SERVICE' },
+      {
+        send: { ...request, fragment: { offset: 100, more: false } },
+        verdict: 'drop',
+        counts: 'DROP_FRAG_UNSUPPORTED',
+      },
+    ],
+  },
+  {
+    description: 'fragments: a first one for a service is dropped before it makes a flow, later ones elsewhere pass',
+    services: [{ ...toRemote, protocol: UDP }],
+    backends: [{ ...REMOTE_BACKEND, protocol: UDP }],
+    steps: [
+      {
+        send: { ...request, proto: 'udp', fragment: { offset: 0, more: true } },
+        verdict: 'drop',
+        counts: 'DROP_FRAG_UNSUPPORTED',
+        flows: [],
+      },
+      { send: { ...request, proto: 'udp', fragment: { offset: 185, more: false } }, verdict: 'pass' },
+      { send: { ...request, dst: NODE, proto: 'udp', fragment: { offset: 0, more: true } }, verdict: 'pass' },
+      { send: { ...request, proto: 'udp' }, verdict: 'redirect', becomes: toPeer },
+      {
+        send: { ...request, proto: 'udp', fragment: { offset: 0, more: true } },
+        verdict: 'drop',
+        counts: 'DROP_FRAG_UNSUPPORTED',
+      },
+    ],
+  },
+  {
+    description: 'a later fragment whose payload looks like our ports is not read as such',
+    services: [toRemote],
+    backends: [REMOTE_BACKEND],
+    steps: [
+      {
+        send: { ...request, fragment: { offset: 1, more: true }, payload: '\x1c\x40\x00\x50'.padEnd(40, '\0') },
+        verdict: 'pass',
+        flows: [],
+      },
+    ],
+  },
+  {
+    description: 'frames that end too early',
+    services: [toRemote],
+    backends: [REMOTE_BACKEND],
+    steps: [
+      ...[14 + 20 + 19, 14 + 20 + 8, 14 + 20].map((cut) => ({
+        send: { ...request, payload: '', cut },
+        verdict: 'drop' as const,
+        counts: 'DROP_INVALID_PACKET',
+        flows: [],
+      })),
+      { send: { ...request, options: 40, cut: 14 + 60 }, verdict: 'drop', counts: 'DROP_INVALID_PACKET' },
+    ],
+  },
+  {
+    description: 'headers that contradict themselves',
+    services: [toRemote],
+    backends: [REMOTE_BACKEND],
+    steps: [
+      { send: { ...request, ihl: 4 }, verdict: 'drop', counts: 'DROP_INVALID_PACKET' },
+      { send: { ...request, ihl: 15, payload: '' }, verdict: 'drop', counts: 'DROP_INVALID_PACKET' },
+      { send: { ...request, totalLength: 39 }, verdict: 'drop', counts: 'DROP_INVALID_PACKET' },
+      { send: { ...request, totalLength: 0 }, verdict: 'drop', counts: 'DROP_INVALID_PACKET', flows: [] },
+    ],
+  },
+  {
+    description: 'counters count packets and bytes',
+    services: [toRemote],
+    backends: [REMOTE_BACKEND],
+    steps: [
+      {
+        send: request,
+        verdict: 'redirect',
+        becomes: toPeer,
+        check: (maps, out) => {
+          const counter = maps.counters().get('REASON_FORWARDED')
+          expectThat(counter !== undefined && counter.bytes >= out.length * counter.packets * 0.5, 'bytes not counted')
+        },
+      },
+    ],
+  },
+]

@@ -1,0 +1,161 @@
+import { execFileSync } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import {
+  BpfLink,
+  BpfMap,
+  BpfObject,
+  type BpfProgram,
+  enterNetns,
+  ifIndex,
+  newNetns,
+  type RodataValue,
+} from '../../native/index.ts'
+import { DatapathMaps } from './maps.ts'
+import { address } from './packet.ts'
+
+/** Addresses of the node under test and what is around it. */
+export const NODE = '172.18.0.2'
+export const NODE_MAC = '02:00:00:00:00:02'
+/** Router towards clients, and the node that has the pods of 10.1.0.0/16: both are known neighbours. */
+export const ROUTER_MAC = '02:00:00:00:00:01'
+export const PEER_MAC = '02:00:00:00:00:03'
+export const POD_MAC = '02:00:00:00:01:01'
+/** The node's side of the pod's veth. */
+export const POD_GATEWAY_MAC = '02:00:00:00:01:02'
+export const POD = '10.0.0.46'
+
+const NETWORK = `
+ip link set lo up
+ip link add up0 address ${NODE_MAC} type veth peer name up1 address ${ROUTER_MAC}
+ip link add pod0 address ${POD_GATEWAY_MAC} type veth peer name pod1 address ${POD_MAC}
+sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv6.conf.all.disable_ipv6=1
+ip link set up0 up
+ip link set up1 up
+ip link set pod0 up
+ip link set pod1 up
+ip addr add ${NODE}/24 dev up0
+ip neigh add 172.18.0.1 lladdr ${ROUTER_MAC} dev up0 nud permanent
+ip neigh add 172.18.0.3 lladdr ${PEER_MAC} dev up0 nud permanent
+ip neigh add ${POD} lladdr ${POD_MAC} dev pod0 nud permanent
+ip route add default via 172.18.0.1
+ip route add 10.1.0.0/16 via 172.18.0.3
+ip route add 10.9.0.0/16 via 172.18.0.9
+ip route add unreachable 10.8.0.0/16
+ip route add ${POD}/32 dev pod0
+`
+
+/** Big enough for the tables, small enough for a virtual machine. Exhaustion is tried with one client at a time. */
+const MAX_ENTRIES = {
+  w_svc4_v1: 1024,
+  w_slot_v1: 65536,
+  w_be4_v1: 1024,
+  w_rnat4_v1: 1024,
+  w_ep_v1: 1024,
+  w_flow4t_v1: 8192,
+  w_flow4a_v1: 8192,
+  w_aff4_v1: 1024,
+}
+
+/** Where the built objects are, seen from the sources and from the compiled tests alike. */
+export function objectPath(name: string): string {
+  const here = dirname(fileURLToPath(import.meta.url))
+  const root = here.includes('/build/js/') ? here.slice(0, here.indexOf('/build/js/')) : join(here, '../..')
+  return join(root, 'build/bpf', `${name}.o`)
+}
+
+/** Network-order bytes of an address, as .rodata variables of type __be32 want them. */
+export function be32(text: string): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(address(text))
+  return bytes
+}
+
+export type Config = Readonly<Record<string, RodataValue>>
+
+export type Hook = 'ingress' | 'egress' | 'pod' | 'xdp'
+
+const PROGRAMS: Readonly<Record<Hook, { object: string; program: string; device: 'up0' | 'pod0' }>> = {
+  ingress: { object: 'weft_netdev', program: 'weft_from_netdev', device: 'up0' },
+  egress: { object: 'weft_netdev', program: 'weft_to_netdev', device: 'up0' },
+  pod: { object: 'weft_netdev', program: 'weft_from_pod', device: 'pod0' },
+  xdp: { object: 'weft_xdp', program: 'weft_xdp_uplink', device: 'up0' },
+}
+
+/** A node in a network namespace of its own, with the datapath loaded but, for XDP, not attached to anything that has traffic. */
+export class World {
+  readonly maps: DatapathMaps
+  private readonly home: number
+  private readonly owned = new Map<string, BpfMap>()
+  private readonly programs = new Map<string, BpfProgram>()
+  private readonly closers: (() => void)[] = []
+  private readonly devices = new Map<string, number>()
+
+  constructor() {
+    this.home = openSync('/proc/self/ns/net', 'r')
+    newNetns()
+    execFileSync('bash', ['-euc', NETWORK], { stdio: ['ignore', 'ignore', 'inherit'] })
+    for (const device of ['up0', 'pod0']) this.devices.set(device, ifIndex(device))
+    this.maps = new DatapathMaps((name) => this.map(name))
+    // A queue takes XDP contexts only while a program is attached to its device.
+    this.load('weft_netdev', {})
+    const link = BpfLink.attachXdp(this.program('xdp', {}), this.ifindex('xdp'))
+    this.closers.push(() => link.close())
+  }
+
+  /** Also ends the network namespace: nothing else is in it. */
+  close(): void {
+    for (const close of this.closers.reverse()) close()
+    for (const program of this.programs.values()) program.close()
+    for (const map of this.owned.values()) map.close()
+    enterNetns(`/proc/self/fd/${this.home}`)
+    closeSync(this.home)
+  }
+
+  ifindex(hook: Hook): number {
+    return this.devices.get(PROGRAMS[hook].device) ?? 0
+  }
+
+  map(name: string): BpfMap {
+    const map = this.owned.get(name)
+    if (map === undefined) throw new Error(`no map ${name}`)
+    return map
+  }
+
+  /** The program of a hook with this configuration: loaded once, all on the same maps. */
+  program(hook: Hook, config: Config): BpfProgram {
+    const { object, program } = PROGRAMS[hook]
+    const name = `${object} ${JSON.stringify(config)} ${program}`
+    if (!this.programs.has(name)) this.load(object, config)
+    const found = this.programs.get(name)
+    if (found === undefined) throw new Error(`no program ${program}`)
+    return found
+  }
+
+  private load(objectName: string, config: Config): void {
+    const rodata = { cfg_snat_addr: be32(NODE), ...config }
+    const reuseMaps = Object.fromEntries(this.owned)
+    const probe = BpfObject.open(objectPath(objectName))
+    const has = new Set(probe.mapNames)
+    probe.close()
+    const pick = <T>(from: Readonly<Record<string, T>>) =>
+      Object.fromEntries(Object.entries(from).filter(([name]) => has.has(name)))
+    const object = BpfObject.open(objectPath(objectName), {
+      rodata,
+      maxEntries: pick(MAX_ENTRIES),
+      reuseMaps: pick(reuseMaps),
+    })
+    try {
+      object.load()
+      for (const name of object.mapNames) {
+        if (name.startsWith('w_') && !this.owned.has(name)) this.owned.set(name, object.map(name))
+      }
+      for (const program of object.programNames) {
+        this.programs.set(`${objectName} ${JSON.stringify(config)} ${program}`, object.program(program))
+      }
+    } finally {
+      object.close()
+    }
+  }
+}
