@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, rmdirSync, unlinkSync } from 'node:fs'
 import path from 'node:path'
-import type { BpfMap, RodataValue } from '../../native/index.ts'
+import type { BpfMap, Btf, RodataValue } from '../../native/index.ts'
 import type { Attachment, Hook } from './datapath/hook.ts'
 import type { PortRange, SysctlReport } from './datapath/sysctl.ts'
 import {
@@ -75,11 +75,12 @@ export class Datapath {
   }
 
   /**
-   * Throws DatapathError: those of `checkMachine`, `already-running`, `map-layout` (a pinned map differs from what this
+   * Throws DatapathError: those of `checkMachine`, `unknown-setting`, `already-running`, `map-layout` (a pinned map differs from what this
    * version or configuration wants), `program-refused`. What was running before is then still running, unchanged.
    */
   static open(options: DatapathOptions): Datapath {
     checkMachine(options)
+    checkSettings(options)
     const places = placesIn(options.bpfRoot)
     const lock = takeLock(places)
     const before = new Set(readdirSync(places.maps))
@@ -211,9 +212,27 @@ function takeLock(places: Places): DirectoryLock {
   }
 }
 
+/** A setting that nobody reads would be a silent mistake. */
+function checkSettings(options: DatapathOptions): void {
+  const known = OBJECTS.flatMap((name) => {
+    const btf = typesOf(objectPath(options.objectsDir, name))
+    return [...btf.variables('.rodata').keys(), ...btf.maps().keys()]
+  })
+  for (const name of [...Object.keys(options.rodata ?? {}), ...Object.keys(options.mapSizes ?? {})]) {
+    if (known.includes(name)) continue
+    throw new DatapathError('unknown-setting', `no eBPF object has a variable or map ${name}`, {
+      hint: 'program and objects are of different versions: run `make bpf`',
+    })
+  }
+}
+
+function typesOf(file: string): Btf {
+  return parseBtf(readFileSync(file), file)
+}
+
 function load(name: string, options: DatapathOptions, places: Places): BpfObject {
   const file = objectPath(options.objectsDir, name)
-  const btf = parseBtf(readFileSync(file), file)
+  const btf = typesOf(file)
   const wanted = { ...features(options), ...options.rodata }
   try {
     return BpfObject.open(file, {

@@ -11,6 +11,7 @@ interface KernelRoute {
   readonly dst: string
   readonly gateway?: string
   readonly dev?: string
+  /** Left out for `boot`, what `ip route add` uses by itself. */
   readonly protocol?: string
   readonly metric?: number
 }
@@ -137,7 +138,7 @@ function taken(prefix: Cidr, other: KernelRoute): WeftError {
   const where = other.gateway === undefined ? `dev ${other.dev ?? '?'}` : `via ${other.gateway} dev ${other.dev ?? '?'}`
   return new WeftError(
     'route-taken',
-    `${formatCidr(prefix)} is already routed ${where} (proto ${other.protocol ?? '?'})`,
+    `${formatCidr(prefix)} is already routed ${where} (proto ${other.protocol ?? 'boot'})`,
     {
       hint: `remove that route if weft is to route to those pods: ip route del ${formatCidr(prefix)} ${where}`,
     },
