@@ -50,7 +50,7 @@ function prepare() {
         directory,
         cluster: 'west',
         writer,
-        clock: options.clock ?? systemClock,
+        clock: options.clock ?? watchesOnly,
         log: silentLog,
         ...(options.signal === undefined ? {} : { signal: options.signal }),
       })
@@ -85,6 +85,12 @@ async function barrier(run: ReturnType<typeof prepare>): Promise<void> {
   const name = `barrier-${run.tables.services.revision}`
   await write(`${name}.yaml`, service(name, { ip: '10.2.9.9' }))
   await eventually(() => expect(run.services()).toHaveProperty(`default/${name}`))
+}
+
+/** Without the regular reading: what a test sees, a watch has reported. */
+const watchesOnly: Clock = {
+  ...systemClock,
+  after: (ms, fn) => (ms === 5_000 ? () => undefined : systemClock.after(ms, fn)),
 }
 
 /** A clock whose timers go off when the test says so. */
@@ -272,6 +278,17 @@ describe('startManifestSource', () => {
     await barrier(run)
     expect(run.problems()).toEqual(['manifest-unreadable'])
     expect(run.services()).toHaveProperty('default/web')
+  })
+
+  it('reads now and then what no watch reports', async () => {
+    await writeFile(join(root, 'a.yaml'), web)
+    await symlink(join(root, 'a.yaml'), join(directory, 'a.yaml'))
+    const { clock, fire } = handClock()
+    const run = prepare()
+    await run.start({ clock })
+    await writeFile(join(root, 'a.yaml'), service('web', { ip: '10.2.0.2' }))
+    fire((ms) => ms === 5_000)
+    await eventually(() => expect(run.services()).toEqual({ 'default/web': 0x0a020002 }))
   })
 
   it('takes in a burst of changes to many files', async () => {
