@@ -18,7 +18,8 @@ export function parseClusterFile(path: string, content: string): EtcdEndpoint {
   const [error] = document.errors
   if (error !== undefined) {
     const line = error.linePos?.[0].line
-    throw refusal(line === undefined ? path : `${path}:${line}`, error.message.split('\n')[0] ?? 'is not YAML', error)
+    const [what = ''] = error.message.split(/ at line |\n/)
+    throw refusal(line === undefined ? path : `${path}:${line}`, what)
   }
   const value: unknown = document.toJS()
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw refusal(path, 'is not a YAML mapping')
@@ -47,6 +48,6 @@ function fileField(path: string, fields: Record<string, unknown>, name: string):
   return value
 }
 
-function refusal(where: string, what: string, cause?: unknown): ConfigError {
-  return new ConfigError('cluster-config-file', `${where}: ${what}`, { hint: HINT, cause })
+function refusal(where: string, what: string): ConfigError {
+  return new ConfigError('cluster-config-file', `${where}: ${what}`, { hint: HINT })
 }
