@@ -129,6 +129,10 @@ export class DatapathMaps {
     this.put(ENDPOINT_MAP.name, endpointKey, address(text), endpointValue, { identity: 1, isHost })
   }
 
+  removeEndpoint(text: string): void {
+    this.get(ENDPOINT_MAP.name).delete(encoded(endpointKey, address(text)))
+  }
+
   put<K, V>(map: string, keyCodec: Codec<K>, key: K, valueCodec: Codec<V>, value: V): void {
     this.get(map).update(encoded(keyCodec, key), encoded(valueCodec, value))
   }
