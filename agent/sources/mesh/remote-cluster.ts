@@ -112,7 +112,7 @@ export class RemoteCluster {
   start(): void {
     this.#options.sync.register(meshSource(this.#options.name))
     this.#options.writer.upsertCluster(this.#row)
-    this.#running = this.#run()
+    this.#running = this.#run().catch((error: unknown) => this.#log.error({ err: error }, 'import ended'))
   }
 
   /** Another way to the same cluster: rows stay, the connection is made anew at once. */

@@ -62,17 +62,19 @@ export class Announcer {
     const { signal } = this.#stopped
     const backoff = new Backoff({ baseMs: 250, maxMs: 5000, random })
     while (!signal.aborted) {
-      const session = new EtcdSession({ endpoint, clock, pingMs: 5000, onAlive: () => backoff.reset() })
-      const onStop = (): void => session.close(signal.reason as Error)
-      signal.addEventListener('abort', onStop, { once: true })
       try {
-        await this.#guard(session)
+        const session = new EtcdSession({ endpoint, clock, pingMs: 5000, onAlive: () => backoff.reset() })
+        const onStop = (): void => session.close(signal.reason as Error)
+        signal.addEventListener('abort', onStop, { once: true })
+        try {
+          await this.#guard(session)
+        } finally {
+          signal.removeEventListener('abort', onStop)
+          session.close(new EtcdError('etcd-closed', 'session closed'))
+        }
       } catch (error) {
         if (signal.aborted) return
         log.warn({ err: error }, `connection to etcd ended: ${describeError(error)}`)
-      } finally {
-        signal.removeEventListener('abort', onStop)
-        session.close(new EtcdError('etcd-closed', 'session closed'))
       }
       await this.#wait(backoff.next())
       // Whatever happened while we were away: an etcd that lost its data has none of our leases.
