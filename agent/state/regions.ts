@@ -8,8 +8,9 @@ const PROBES = 16
 /**
  * Runs of elements in one kernel array of `size` elements.
  *
- * Free blocks sit in bins by the logarithm of their length and merge with their neighbours. A freed run comes back only
- * after the grace: a program that read the old service element may still walk it.
+ * Everything from the tail on was never used, or has merged with it; free blocks before it sit in bins by the logarithm of
+ * their length and merge with their neighbours. A freed run comes back only after the grace: a program that read the old
+ * service element may still walk it.
  */
 export class Regions {
   readonly size: number
@@ -20,7 +21,10 @@ export class Regions {
   /** Free blocks by first element, and by the element behind the last. */
   readonly #byStart = new Map<number, number>()
   readonly #byEnd = new Map<number, number>()
-  readonly #bins: Set<number>[] = Array.from({ length: 33 }, () => new Set<number>())
+  readonly #bins: Set<number>[] = Array.from({ length: 32 }, () => new Set<number>())
+  /** Bit `n` is set while bin `n` has blocks. */
+  #filled = 0
+  #tail = 0
   #waiting: { offset: number; length: number; at: number }[] = []
   #head = 0
   #inUse = 0
@@ -30,7 +34,6 @@ export class Regions {
     this.#what = options.what
     this.#clock = options.clock
     this.#graceMs = options.graceMs ?? GRACE_MS
-    if (options.size > 0) this.#insert(0, options.size)
   }
 
   /** Elements in allocated or reserved regions. */
@@ -41,37 +44,37 @@ export class Regions {
   /** Takes this very run at start. False when part of it is taken, waiting, or out of range: what claims it is damaged. */
   reserve(offset: number, length: number): boolean {
     if (length < 1 || offset < 0 || offset + length > this.size) return false
-    // From the largest block down: reservations come in ascending order, so nearly always the tail holds it.
-    for (let bin = this.#bins.length - 1; bin >= 0; bin--) {
-      for (const start of this.#bins[bin]!) {
-        const free = this.#byStart.get(start)!
-        if (start > offset || start + free < offset + length) continue
-        this.#remove(start, free)
-        if (offset > start) this.#insert(start, offset - start)
-        this.#take(offset, length)
-        if (start + free > offset + length) this.#insert(offset + length, start + free - offset - length)
-        return true
-      }
+    if (offset >= this.#tail) {
+      if (offset > this.#tail) this.#insert(this.#tail, offset - this.#tail)
+      this.#tail = offset + length
+      this.#take(offset, length)
+      return true
+    }
+    for (const [start, free] of this.#byStart) {
+      if (start > offset || start + free < offset + length) continue
+      this.#remove(start, free)
+      if (offset > start) this.#insert(start, offset - start)
+      if (start + free > offset + length) this.#insert(offset + length, start + free - offset - length)
+      this.#take(offset, length)
+      return true
     }
     return false
   }
 
   /** Offset of a run of `length` ≥ 1 elements. Throws WeftError `map-full` when no free run is long enough. */
   allocate(length: number): number {
-    this.#collect()
-    const start = this.#find(length)
-    if (start === undefined) {
-      const waiting = this.#waiting.slice(this.#head).reduce((sum, block) => sum + block.length, 0)
-      throw new WeftError(
-        'map-full',
-        `no room for ${length} ${this.#what}: ${this.#inUse} of ${this.size} in use, ${waiting} released a moment ago`,
-        { hint: `raise the size of the map that holds the ${this.#what}, or remove services` },
-      )
+    if (this.#waiting.length > this.#head) this.#collect()
+    let start = this.#filled === 0 ? undefined : this.#find(length)
+    if (start !== undefined) {
+      const free = this.#byStart.get(start)!
+      this.#remove(start, free)
+      if (free > length) this.#insert(start + length, free - length)
+    } else {
+      if (this.size - this.#tail < length) throw this.#full(length)
+      start = this.#tail
+      this.#tail += length
     }
-    const free = this.#byStart.get(start)!
-    this.#remove(start, free)
     this.#take(start, length)
-    if (free > length) this.#insert(start + length, free - length)
     return start
   }
 
@@ -89,7 +92,7 @@ export class Regions {
     this.#inUse += length
   }
 
-  /** First fit among a few blocks of the own class, then any block of a larger class, then the rest of the own class. */
+  /** First fit among a few blocks of the own class, then any block of a larger class, then, before the tail is cut, the rest. */
   #find(length: number): number | undefined {
     const own = binOf(length)
     let probes = 0
@@ -97,11 +100,19 @@ export class Regions {
       if (this.#byStart.get(start)! >= length) return start
       if (++probes === PROBES) break
     }
-    for (let bin = own + 1; bin < this.#bins.length; bin++) {
-      for (const start of this.#bins[bin]!) return start
-    }
+    const larger = this.#filled & ~((2 << own) - 1)
+    if (larger !== 0) for (const start of this.#bins[31 - Math.clz32(larger & -larger)]!) return start
+    if (this.size - this.#tail >= length) return undefined
     for (const start of this.#bins[own]!) if (this.#byStart.get(start)! >= length) return start
     return undefined
+  }
+
+  #full(length: number): WeftError {
+    const waiting = this.#waiting.slice(this.#head).reduce((sum, block) => sum + block.length, 0)
+    const what = `no room for ${length} ${this.#what}: ${this.#inUse} of ${this.size} in use, ${waiting} released a moment ago`
+    return new WeftError('map-full', what, {
+      hint: `raise the size of the map that holds the ${this.#what}, or remove services`,
+    })
   }
 
   /** Freed runs whose grace is over become free blocks. */
@@ -129,6 +140,10 @@ export class Regions {
       offset = before
       length += size
     }
+    if (offset + length === this.#tail) {
+      this.#tail = offset
+      return
+    }
     const after = this.#byStart.get(offset + length)
     if (after !== undefined) {
       this.#remove(offset + length, after)
@@ -140,13 +155,17 @@ export class Regions {
   #insert(start: number, length: number): void {
     this.#byStart.set(start, length)
     this.#byEnd.set(start + length, start)
-    this.#bins[binOf(length)]!.add(start)
+    const bin = binOf(length)
+    this.#bins[bin]!.add(start)
+    this.#filled |= 1 << bin
   }
 
   #remove(start: number, length: number): void {
     this.#byStart.delete(start)
     this.#byEnd.delete(start + length)
-    this.#bins[binOf(length)]!.delete(start)
+    const bin = binOf(length)
+    this.#bins[bin]!.delete(start)
+    if (this.#bins[bin]!.size === 0) this.#filled &= ~(1 << bin)
   }
 }
 

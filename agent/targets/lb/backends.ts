@@ -6,12 +6,9 @@ import { BackendIndex } from './index-table.ts'
 import type { ArrayView, Ids } from './views.ts'
 import { swap16, swap32 } from './views.ts'
 
-/** Numbers of `enum be_state`, most usable first. 0 means that the id is free. */
+/** `enum be_state` − 1, most usable first: one lane of reference counters each. In the array 0 means that the id is free. */
 const STATES: readonly SlotState[] = ['active', 'terminating', 'quarantined', 'maintenance']
-const STATE_NUMBER: Readonly<Record<SlotState, number>> = { active: 1, terminating: 2, quarantined: 3, maintenance: 4 }
-/** Reference counters per id: one per state. */
 const LANES = 4
-const PROTOCOL_CODE: Readonly<Record<Protocol, number>> = { 6: 0, 17: 1, 132: 2 }
 const PROTOCOLS: readonly Protocol[] = [6, 17, 132]
 /** Weight of a backend read back from a map, which holds none: the default. */
 const DEFAULT_WEIGHT = 100
@@ -28,7 +25,9 @@ export class BackendStore {
   readonly #stride: number
   readonly #ids: Ids
   readonly #index: BackendIndex
+  /** Lane by lane: nearly all references are of the first. */
   readonly #refs: Uint32Array
+  readonly #lane: number
   readonly #leaving: GraceQueue
 
   constructor(map: ArrayView, ids: Ids, leaving: GraceQueue) {
@@ -36,7 +35,8 @@ export class BackendStore {
     this.#stride = map.stride / 4
     this.#ids = ids
     this.#index = new BackendIndex(ids.capacity)
-    this.#refs = new Uint32Array((ids.capacity + 1) * LANES)
+    this.#lane = ids.capacity + 1
+    this.#refs = new Uint32Array(this.#lane * LANES)
     this.#leaving = leaving
   }
 
@@ -48,14 +48,14 @@ export class BackendStore {
       id = this.#ids.allocate()
       this.#index.insert(id, slot.address, rest)
     } else if (this.#leaving.size > 0) this.#leaving.cancel(id)
-    this.#refs[id * LANES + STATE_NUMBER[slot.state] - 1]!++
+    this.#refs[laneOf(slot.state) * this.#lane + id]!++
     this.#store(id)
     return id
   }
 
   /** One reference less, of a backend acquired with this state. */
   release(id: number, state: SlotState): void {
-    this.#refs[id * LANES + STATE_NUMBER[state] - 1]!--
+    this.#refs[laneOf(state) * this.#lane + id]!--
     if (this.#state(id) === 0) this.#leaving.push(id)
     else this.#store(id)
   }
@@ -81,7 +81,7 @@ export class BackendStore {
     const second = this.#words[at + 1]!
     const state = STATES[(second >>> 24) - 1]
     const protocol = ((second >>> 16) & 0xff) as Protocol
-    if (state === undefined || PROTOCOL_CODE[protocol] === undefined) return undefined
+    if (state === undefined || !PROTOCOLS.includes(protocol)) return undefined
     const slot: SlotBackend = {
       address: swap32(this.#words[at]!) as Address,
       port: swap16(second & 0xffff),
@@ -100,7 +100,7 @@ export class BackendStore {
 
   hold(id: number, state: SlotState): void {
     this.#leaving.cancel(id)
-    this.#refs[id * LANES + STATE_NUMBER[state] - 1]!++
+    this.#refs[laneOf(state) * this.#lane + id]!++
   }
 
   /** After adoption: elements that no group holds start their grace; what cannot be read is cleared. */
@@ -122,8 +122,7 @@ export class BackendStore {
 
   /** Lowest state number that any group wants; 0 for none. */
   #state(id: number): number {
-    const at = id * LANES
-    for (let lane = 0; lane < LANES; lane++) if (this.#refs[at + lane] !== 0) return lane + 1
+    for (let lane = 0; lane < LANES; lane++) if (this.#refs[lane * this.#lane + id] !== 0) return lane + 1
     return 0
   }
 
@@ -154,7 +153,16 @@ export class BackendStore {
 
 /** Port, protocol and cluster id in 32 bits; bit 31 keeps it different from zero. */
 function packRest(slot: SlotBackend): number {
-  return (slot.port | (PROTOCOL_CODE[slot.protocol] << 16) | ((slot.clusterId & 0x1fff) << 18) | 0x8000_0000) >>> 0
+  return (slot.port | (protocolCode(slot.protocol) << 16) | ((slot.clusterId & 0x1fff) << 18) | 0x8000_0000) >>> 0
+}
+
+// Comparisons, not tables: these run once per backend of every set.
+function laneOf(state: SlotState): number {
+  return state === 'active' ? 0 : state === 'terminating' ? 1 : state === 'quarantined' ? 2 : 3
+}
+
+function protocolCode(protocol: Protocol): number {
+  return protocol === 6 ? 0 : protocol === 17 ? 1 : 2
 }
 
 function protocolOf(rest: number): Protocol {

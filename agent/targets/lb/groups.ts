@@ -20,7 +20,7 @@ export interface GroupRecord {
   /** Backend ids in the order of the group's slots. */
   readonly ids: readonly number[]
   readonly slots: Span
-  tables: Table[]
+  tables: readonly Table[]
   /** Frontends that use it. */
   refs: number
   /** The maps hold something else than what was written: nothing of it may be taken for granted. */
@@ -34,6 +34,7 @@ export interface Previous {
 }
 
 const NO_SPAN: Span = { offset: 0, length: 0, refs: 1 }
+const NO_TABLES: readonly Table[] = []
 
 /**
  * Regions of the slot array. A group object that is already there is shared; one with the same backends as its
@@ -46,7 +47,7 @@ export class GroupStore {
   readonly #spans: Spans
   readonly #backends: BackendStore
   readonly #maglev: MaglevBuilder
-  readonly #byGroup = new WeakMap<BackendGroup, GroupRecord>()
+  readonly #byGroup = new Map<BackendGroup, GroupRecord>()
 
   constructor(map: ArrayView, spans: Spans, backends: BackendStore, maglev: MaglevBuilder) {
     this.#words = map.u32
@@ -60,13 +61,13 @@ export class GroupStore {
   /** One more user of the group. Throws WeftError `map-full`, having changed nothing. */
   acquire(group: BackendGroup, previous: Previous | undefined): GroupRecord {
     const known = this.#byGroup.get(group)
-    if (known !== undefined && known.refs > 0 && !known.damaged) {
+    if (known !== undefined && !known.damaged) {
       known.refs++
       return known
     }
     const ids: number[] = []
     try {
-      for (const slot of group.slots) ids.push(this.#backends.acquire(slot))
+      for (let i = 0; i < group.slots.length; i++) ids.push(this.#backends.acquire(group.slots[i]!))
       const kept = previous?.group.slots
       const slots = kept !== undefined && this.#holds(kept, ids) ? share(kept) : this.#write(ids)
       return this.#add(group, ids, slots, 1)
@@ -79,6 +80,8 @@ export class GroupStore {
   release(record: GroupRecord): void {
     if (--record.refs > 0) return
     const { ids, group } = record
+    // A damaged record has been replaced by a new one for the same group.
+    if (this.#byGroup.get(group) === record) this.#byGroup.delete(group)
     for (let i = 0; i < ids.length; i++) this.#backends.release(ids[i]!, group.slots[i]!.state)
     this.#drop(record.slots)
   }
@@ -133,14 +136,13 @@ export class GroupStore {
   }
 
   #add(group: BackendGroup, ids: readonly number[], slots: Span, refs: number): GroupRecord {
-    const record: GroupRecord = { group, ids, slots, tables: [], refs, damaged: false }
+    const record: GroupRecord = { group, ids, slots, tables: NO_TABLES, refs, damaged: false }
     this.#byGroup.set(group, record)
     return record
   }
 
   #addTable(record: GroupRecord, table: Table): Table {
-    record.tables = record.tables.filter((other) => other.refs > 0 && other !== table)
-    record.tables.push(table)
+    record.tables = [...record.tables.filter((other) => other.refs > 0 && other !== table), table]
     return table
   }
 

@@ -61,10 +61,10 @@ export class BackendIndex {
     this.#rest[id] = 0
   }
 
+  /** Sixteen neighbouring addresses share a cache line: endpoints of one service mostly are neighbours. */
   #slot(address: number, rest: number): number {
-    let h = Math.imul(address, 0x9e3779b1) ^ Math.imul(rest, 0x85ebca6b)
-    h ^= h >>> 15
-    h = Math.imul(h, 0x2c1b3c6d)
-    return (h ^ (h >>> 13)) & this.#mask
+    let h = Math.imul(address >>> 4, 0x9e3779b1) ^ Math.imul(rest, 0x85ebca6b)
+    h = Math.imul(h ^ (h >>> 15), 0x2c1b3c6d)
+    return (((h ^ (h >>> 13)) << 4) + (address & 15)) & this.#mask
   }
 }

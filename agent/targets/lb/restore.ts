@@ -68,13 +68,15 @@ export function restore(found: readonly Found[], stores: Stores): FrontendRecord
   }
 
   const broken = new Set<Element>()
-  for (const { element } of found) {
+  // In the order of the regions: reserving is then a cut from the front of the free tail.
+  const inOrder = [...found].sort((a, b) => a.element.slotOffset - b.element.slotOffset)
+  for (const { element } of inOrder) {
     if (element.tableSize === 0) continue
     const shares = sharesOf(stores.groups, element)
     if (shares === 'foreign') broken.add(element)
     else if (shares === 'uneven') uneven.add(keyOf(element))
   }
-  return found.map(({ id, name, element }) => {
+  return inOrder.map(({ id, name, element }) => {
     const owned = stores.services.adopt(element.serviceId)
     const serviceId = owned ? element.serviceId : 0
     const group =
@@ -92,7 +94,7 @@ export function restore(found: readonly Found[], stores: Stores): FrontendRecord
     group.refs++
     if (table !== undefined) {
       table.refs++
-      if (!group.tables.includes(table)) group.tables.push(table)
+      if (!group.tables.includes(table)) group.tables = [...group.tables, table]
     }
     return {
       frontend: frontendOf(id, name, element, group.group, element.flags),
