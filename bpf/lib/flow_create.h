@@ -68,12 +68,24 @@ static __always_inline int flow_claim_port(struct flow_key *key, struct flow_val
 	return -DROP_NAT_NO_MAPPING;
 }
 
-/* A global function: the verifier walks the loop once and not on every way to it, 28 000 instructions against 173 000. */
-__noinline int flow_claim(struct flow_key *key, struct flow_val *rev, const struct flow_key *client, __u32 now)
+/*
+ * A global function: the verifier walks the loop once and not on every way to it, 28 000 instructions against 173 000. The
+ * copies are for 6.1, which takes no such argument for a map key ("type=mem expected=fp").
+ */
+__noinline int flow_claim(struct flow_key *key, const struct flow_val *rev, const struct flow_key *client, __u32 now)
 {
+	struct flow_key answer, asked;
+	struct flow_val val;
+	int err;
+
 	if (!key || !rev || !client)
 		return -DROP_FLOW_CREATE_FAILED;
-	return flow_claim_port(key, rev, client, now);
+	answer = *key;
+	asked = *client;
+	val = *rev;
+	err = flow_claim_port(&answer, &val, &asked, now);
+	key->dport = answer.dport;
+	return err;
 }
 
 /*

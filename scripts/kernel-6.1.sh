@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Every eBPF object and every packet table on Linux 6.1, the oldest kernel we test: Debian's own, unpacked into build/ and
+# booted once in QEMU without hardware help, with this machine's root directory read-only as its own. Needs no root.
+# Exit status: that of the run; 0 with a line that says SKIP where there is no such kernel to be had.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=$root/build/kernel
+limit=${KERNEL_RUN_SECONDS:-280}
+
+skip() {
+  echo "SKIP kernel 6.1: $1"
+  exit 0
+}
+
+fail() {
+  echo "kernel-6.1: $1" >&2
+  exit 1
+}
+
+[ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || skip "only on Debian or Ubuntu for amd64, whose package is used"
+for tool in qemu-system-x86_64 gcc cpio node; do
+  command -v "$tool" >/dev/null || fail "$tool is missing: run scripts/setup.sh"
+done
+[ -e "$root/build/js/test/bpf/main.js" ] || fail "build/js is missing: run make build"
+
+# The newest 6.1 that the package lists know, signed or not, for real machines.
+package=$(apt-cache search --names-only '^linux-image-6\.1\..*-amd64$' | awk '{print $1}' |
+  grep -Ev -- '-(cloud|rt)-amd64$|-dbg$|-unsigned$' | sort -V | tail -n 1 || true)
+[ -n "$package" ] || skip "apt knows no linux-image-6.1 (WANTED: Debian 12)"
+version=${package#linux-image-}
+tree=$cache/$version
+
+if [ ! -e "$tree/.unpacked" ]; then
+  echo "fetching $package"
+  mkdir -p "$tree"
+  (cd "$tree" && apt-get download -qq "$package" 2>&1 | grep -v unsandboxed || true)
+  deb=$(compgen -G "$tree/$package"_*.deb) || fail "$package could not be downloaded"
+  dpkg -x "$deb" "$tree"
+  rm "$deb"
+  touch "$tree/.unpacked"
+fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+gcc -static -O2 -Wall -Werror -o "$work/init" "$root/test/bpf/vm/init.c"
+
+# What it takes to reach the host's files, then what the tables need: in loading order, so that no module tools are needed
+# here or there. One that is not a file is built in.
+: >"$work/modules"
+for module in virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci 9pnet 9pnet_virtio netfs fscache 9p \
+  veth sch_ingress cls_bpf; do
+  path=$(find "$tree/lib/modules" -name "$module.ko" -print -quit)
+  [ -n "$path" ] || continue
+  cp "$path" "$work/"
+  echo "/$module.ko" >>"$work/modules"
+done
+
+cat >"$work/command" <<GUEST
+mount -t bpf bpf /sys/fs/bpf
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+exec "$(command -v node)" --enable-source-maps "$root/build/js/test/bpf/main.js"
+GUEST
+(cd "$work" && find . -type f | cpio --quiet -o -H newc | gzip -1) >"$work.cpio.gz"
+trap 'rm -rf "$work" "$work.cpio.gz"' EXIT
+
+log=$work/console
+timeout --foreground "$limit" qemu-system-x86_64 \
+  -accel tcg,thread=multi -cpu max -smp 2 -m 1536 -nographic -no-reboot -nodefaults -serial stdio -monitor none \
+  -kernel "$tree/boot/vmlinuz-$version" -initrd "$work.cpio.gz" -append "console=ttyS0 quiet panic=-1" \
+  -fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap \
+  -device virtio-9p-pci,fsdev=root,mount_tag=root </dev/null | tr -d '\r' | tee "$log" | grep -v '^kernel-run-exit:' ||
+  true
+
+status=$(sed -n 's/^kernel-run-exit:\([0-9]*\)$/\1/p' "$log")
+[ -n "$status" ] || fail "the machine did not come to an end within $limit s, or died; its console is above"
+exit "$status"
