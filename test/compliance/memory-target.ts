@@ -33,6 +33,11 @@ export class MemoryTarget<V> implements Target<V> {
     this.#equals = equals
   }
 
+  /** An operation has begun and not ended. */
+  get busy(): boolean {
+    return this.#busy
+  }
+
   load(): Promise<ReadonlyMap<string, V>> {
     return this.#call(() => {
       this.operations.push(['load'])

@@ -71,6 +71,17 @@ describe('ipcache', () => {
     expect(desiredIpcache(snap, '172.18.0.2/32')).toMatchObject({ clusterId: 1, remoteCluster: false })
   })
 
+  test('of one cluster, what a node or pod row says comes before what was published', () => {
+    const { snap, writer } = mesh()
+    writer.upsertIp(ipEntry('east', '172.18.0.5/32', 131075, '172.18.0.9'))
+    writer.upsertIp(ipEntry('east', '10.1.1.0/24', 131076, '172.18.0.9'))
+    writer.upsertPod(pod('a', '10.0.1.219', 'west-worker'))
+    writer.upsertIp(ipEntry('west', '10.0.1.219/32', 65541, '172.18.0.2'))
+    expect(desiredIpcache(snap, '172.18.0.5/32')).toMatchObject({ identity: 6, isNode: true, tunnel: undefined })
+    expect(desiredIpcache(snap, '10.1.1.0/24')).toMatchObject({ identity: 131076, tunnel: ip('172.18.0.9') })
+    expect(desiredIpcache(snap, '10.0.1.219/32')).toMatchObject({ identity: 65541, tunnel: undefined })
+  })
+
   test('two remote clusters: the first by name, in either order of arrival', () => {
     for (const order of [
       ['east', 'north'],

@@ -152,6 +152,24 @@ describe('failures', () => {
     expect(there()).toEqual({ k: '2' })
   })
 
+  test('a failure of a value that is not wanted any more does not count against the new one', async () => {
+    const { target, reconciler, there } = setup()
+    await reconciler.start()
+    let open = (): void => undefined
+    target.gate = new Promise((resolve) => (open = resolve))
+    target.failKey = () => new FaultError('EIO')
+    reconciler.replace('o', entries({ k: '1' }))
+    const first = reconciler.round()
+    await eventually(() => target.busy)
+    reconciler.replace('o', entries({ k: '2' }))
+    open()
+    await first
+    expect(reconciler.status('k')).toEqual({ state: 'pending' })
+    target.failKey = () => undefined
+    await reconciler.round()
+    expect(there()).toEqual({ k: '2' })
+  })
+
   test('a key that is not wanted any more is not failing', async () => {
     const { target, clock, reconciler } = setup()
     target.failKey = () => new FaultError('EIO')
