@@ -4,6 +4,7 @@ import type { IpRunner } from '../../agent/targets/iproute.ts'
 import type { RouteEntry } from '../../agent/types/datapath.ts'
 import { RouteTarget } from '../../agent/targets/routes.ts'
 import { formatCidr, parseAddress, parseCidr } from '../../agent/types/address.ts'
+import { targetCompliance } from '../compliance/target.ts'
 import { Sandbox } from './sandbox.ts'
 
 let sandbox: Sandbox
@@ -47,6 +48,14 @@ const table = (): string[] =>
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line !== '')
+
+targetCompliance('routes', () => ({
+  target,
+  sample: (n) => route(`10.1.${n}.0/24`, '172.18.0.3'),
+  changed: (n) => route(`10.1.${n}.0/24`, '172.18.0.4')[1],
+  reopen: () => new RouteTarget('eth0', inside),
+  close: () => undefined,
+}))
 
 describe('routes', () => {
   test('are set, replaced, read back and deleted', async () => {

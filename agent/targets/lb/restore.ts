@@ -12,6 +12,8 @@ export interface Found {
   readonly id: string
   readonly name: FrontendName
   readonly element: Element
+  /** What this process has written for the frontend, when somebody else has written over it. */
+  readonly previous: FrontendRecord | undefined
 }
 
 interface Stores {
@@ -76,12 +78,17 @@ export function restore(found: readonly Found[], stores: Stores): FrontendRecord
     if (shares === 'foreign') broken.add(element)
     else if (shares === 'uneven') uneven.add(keyOf(element))
   }
-  return inOrder.map(({ id, name, element }) => {
-    const owned = stores.services.adopt(element.serviceId)
+  return inOrder.map(({ id, name, element, previous }) => {
+    const owned =
+      (serviceIdOf(previous) === element.serviceId && element.serviceId !== 0) ||
+      stores.services.adopt(element.serviceId)
     const serviceId = owned ? element.serviceId : 0
     const group =
-      owned && !broken.has(element) && stores.services.intact(serviceId, name) ? groupOf(element) : undefined
-    const table = group === undefined || element.tableSize === 0 ? undefined : tableAt(element)
+      owned && !broken.has(element) && stores.services.intact(serviceId, name)
+        ? (ownGroup(previous, element) ?? groupOf(element))
+        : undefined
+    const table =
+      group === undefined || element.tableSize === 0 ? undefined : (ownTable(previous, element) ?? tableAt(element))
     if (group === undefined || (element.tableSize > 0 && table === undefined)) {
       return {
         frontend: frontendOf(id, name, element, NOBODY, DAMAGED),
@@ -104,6 +111,20 @@ export function restore(found: readonly Found[], stores: Stores): FrontendRecord
       published: true,
     }
   })
+}
+
+const serviceIdOf = (record: FrontendRecord | undefined): number => record?.serviceId ?? 0
+
+/** The group the frontend has already, when the element leads to the same. */
+function ownGroup(record: FrontendRecord | undefined, element: Element): GroupRecord | undefined {
+  const group = record?.group
+  if (group === undefined || group.damaged || group.ids.length !== element.total) return undefined
+  return group.slots.offset === element.slotOffset && group.group.count === element.count ? group : undefined
+}
+
+function ownTable(record: FrontendRecord | undefined, element: Element): Table | undefined {
+  const table = record?.table
+  return table?.offset === element.tableOffset && table.length === element.tableSize ? table : undefined
 }
 
 /**

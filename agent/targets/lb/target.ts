@@ -104,8 +104,9 @@ export class LbTarget implements Target<Frontend> {
       const name = decodeKey(keys, i * KEY_BYTES)
       const id = idOf(name)
       const record = this.#records.get(id)
-      if (record?.group === undefined) unknown.push({ id, name, element: decodeValue(values, i * VALUE_BYTES) })
-      else result.set(id, this.#verified(record, values, i * VALUE_BYTES))
+      const seen = record === undefined ? undefined : this.#verified(record, values, i * VALUE_BYTES)
+      if (seen !== undefined) result.set(id, seen)
+      else unknown.push({ id, name, element: decodeValue(values, i * VALUE_BYTES), previous: record })
     }
     for (const [id, record] of this.#records) if (!result.has(id)) record.published = false
     if (unknown.length > 0) this.#adopt(unknown, result)
@@ -226,25 +227,32 @@ export class LbTarget implements Target<Frontend> {
     if (record.group !== undefined) this.#groups.release(record.group)
   }
 
-  /** The frontend as it was set when the maps agree with it, else DAMAGED. */
-  #verified(record: FrontendRecord, values: Buffer, at: number): Frontend {
+  /** The frontend as it was set, DAMAGED when what its element leads to is not; undefined when the element is not ours. */
+  #verified(record: FrontendRecord, values: Buffer, at: number): Frontend | undefined {
     encodeValue(this.#expected, 0, elementOf(record))
     record.published = this.#expected.equals(values.subarray(at, at + VALUE_BYTES))
+    if (record.group === undefined || !record.published) return undefined
     const whole =
-      record.group !== undefined &&
       this.#groups.intact(record.group, record.table) &&
       this.#services.intact(record.serviceId, nameOf(record.frontend))
-    if (!whole && record.group !== undefined) record.group.damaged = true
-    return record.published && whole ? record.frontend : { ...record.frontend, flags: DAMAGED }
+    if (whole) return record.frontend
+    record.group.damaged = true
+    return { ...record.frontend, flags: DAMAGED }
   }
 
   #adopt(unknown: readonly Found[], result: Map<string, Frontend>): void {
-    const known = unknown.filter(({ id }) => this.#records.has(id))
-    for (const { id } of known) result.set(id, this.#records.get(id)!.frontend)
-    const fresh = unknown.filter(({ id }) => !this.#records.has(id))
-    for (const record of restore(fresh, { services: this.#services, backends: this.#backends, groups: this.#groups })) {
-      this.#records.set(record.frontend.id, record)
-      result.set(record.frontend.id, record.frontend)
+    for (const record of restore(unknown, {
+      services: this.#services,
+      backends: this.#backends,
+      groups: this.#groups,
+    })) {
+      const { id } = record.frontend
+      const old = this.#records.get(id)
+      this.#commit(id, record)
+      if (old !== undefined && old.serviceId !== record.serviceId && old.serviceId !== 0) {
+        this.#services.retire(old.serviceId)
+      }
+      result.set(id, record.frontend)
     }
   }
 

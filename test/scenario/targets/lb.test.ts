@@ -160,6 +160,13 @@ describe('sharing', () => {
     const [a, b] = [frontend(1, groupOf([backend(1)])), frontend(2, groupOf([backend(1, { state: 'terminating' })], 0))]
     await set(a, b)
     expect(maps.backendStates().get('10.0.0.1:8080')).toBe(1)
+    // An array holds one state per backend: a successor learns the other opinion by set, which writes nothing.
+    const before = everything()
+    const successor = maps.target(clock)
+    expect(successor.equals(b, (await successor.load()).get(b.id)!)).toBe(false)
+    await successor.set([entry(b)])
+    expect(successor.equals(b, (await successor.load()).get(b.id)!)).toBe(true)
+    expect(everything()).toBe(before)
     await target.delete([a.id])
     expect(maps.backendStates().get('10.0.0.1:8080')).toBe(2)
     expect(target.equals(b, (await target.load()).get(b.id)!)).toBe(true)
