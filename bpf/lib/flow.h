@@ -163,6 +163,15 @@ static __always_inline void flow_restore_twin(const struct flow_key *twin_key, c
 	flow_insert(twin_key, &twin, BPF_NOEXIST);
 }
 
+/* From one set of flags to another, bit by bit: the other direction may be at it on another CPU. */
+static __always_inline void flow_change_flags(struct flow_val *flow, __u32 from, __u32 to)
+{
+	if (to & ~from)
+		__sync_fetch_and_or(&flow->flags, to & ~from);
+	if (from & ~to)
+		__sync_fetch_and_and(&flow->flags, to | ~from);
+}
+
 /*
  * Bring both entries up to date with a packet. False: another flow owns the twin's tuple, so answers can no longer be told
  * apart and this entry is worthless.
@@ -174,7 +183,7 @@ static __always_inline bool flow_touch(struct flow_val *flow, const struct pkt *
 	struct flow_val *twin;
 
 	if (p->key.proto == IPPROTO_TCP)
-		flow->flags = flow_tcp_next(flow->flags, p->tcp_flags);
+		flow_change_flags(flow, flow->flags, flow_tcp_next(flow->flags, p->tcp_flags));
 	flow->last_s = now;
 	/* A closing flow is not kept alive by stragglers. */
 	if (!was_closing || !flow_is_closing(flow->flags))
@@ -187,7 +196,7 @@ static __always_inline bool flow_touch(struct flow_val *flow, const struct pkt *
 	}
 	if (!flow_is_twin(twin, &p->key))
 		return false;
-	twin->flags = flow_twin_flags(flow->flags);
+	flow_change_flags(twin, twin->flags, flow_twin_flags(flow->flags) | (twin->flags & FLOW_FIN_SELF));
 	twin->expires_s = flow->expires_s;
 	twin->last_s = now;
 	return true;
