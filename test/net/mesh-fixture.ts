@@ -87,18 +87,17 @@ export class West {
   }
 }
 
-/** What an exporter called east (id 2) writes besides its records. */
+/** What an exporter called east (id 2) writes besides its records; on a lease if it is to be told from its successor. */
 export async function announceEast(
   etcd: EtcdProcess,
-  options: { id?: number; canaries?: boolean } = {},
+  options: { id?: number; canaries?: boolean; leased?: boolean } = {},
 ): Promise<void> {
   await etcd.put(HEARTBEAT_KEY, new Date().toISOString())
-  await etcd.put(
-    clusterConfigKey('east'),
-    `{"id":${options.id ?? 2},"capabilities":{"syncedCanaries":true,"maxConnectedClusters":255,"serviceExportsEnabled":false}}`,
-  )
-  if (options.canaries !== false)
-    for (const resource of MESH_RESOURCES) await etcd.put(canaryKey(resource, 'east'), 'now')
+  const lease = options.leased === true ? (await etcd.client.leaseClient.leaseGrant({ TTL: 900 })).ID : '0'
+  const config = `{"id":${options.id ?? 2},"capabilities":{"syncedCanaries":true,"maxConnectedClusters":255,"serviceExportsEnabled":false}}`
+  await etcd.client.kv.put({ key: Buffer.from(clusterConfigKey('east')), value: Buffer.from(config), lease })
+  if (options.canaries === false) return
+  for (const resource of MESH_RESOURCES) await etcd.put(canaryKey(resource, 'east'), 'now')
 }
 
 export const EAST_SERVICE = `{"cluster":"east","namespace":"default","name":"webpod","frontends":{"10.3.105.173":{"http":{"Protocol":"TCP","Port":80}}},"backends":{"10.1.0.190":{"http":{"Protocol":"TCP","Port":8080}},"10.1.1.41":{"http":{"Protocol":"TCP","Port":8080}}},"hostnames":{},"labels":{"app":"webpod"},"selector":{"app":"webpod"},"includeExternal":true,"shared":true,"clusterID":2}`
