@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { IpRunner } from '../../agent/targets/iproute.ts'
 import type { RouteEntry } from '../../agent/types/datapath.ts'
+import { podDevices } from '../../agent/targets/pod-devices.ts'
 import { RouteTarget } from '../../agent/targets/routes.ts'
 import { formatCidr, parseAddress, parseCidr } from '../../agent/types/address.ts'
 import { targetCompliance } from '../compliance/target.ts'
@@ -117,4 +118,12 @@ describe('routes', () => {
     expect((await target.delete(many.map(([key]) => key))).size).toBe(0)
     expect((await target.load()).size).toBe(0)
   })
+})
+
+test('pod devices are those that a host route leads to, the uplink excepted', async () => {
+  sandbox.run('ip', 'route', 'add', '10.0.0.5/32', 'dev', 'eth1')
+  sandbox.run('ip', 'route', 'add', '10.0.0.6/32', 'dev', 'eth1')
+  sandbox.run('ip', 'route', 'add', '172.18.9.9/32', 'dev', 'eth0')
+  sandbox.run('ip', 'route', 'add', '10.9.0.9/32', 'via', '172.18.0.9')
+  expect(await podDevices('eth0', inside)).toEqual(['eth1'])
 })
