@@ -41,7 +41,7 @@ export function settle(drafts: Draft[], service: Service): readonly BackendDecis
     if (rank === NOT_USABLE) continue
     if (rank === best) {
       draft.selected = true
-      draft.preferred = prefers && draft.tier === 0
+      draft.preferred = prefers
       draft.reason = 'selected'
     } else if (rank < UNREACHABLE || best >= UNREACHABLE) {
       draft.reason = (rank & SERVING) !== 0 && (best & SERVING) === 0 ? 'terminating' : 'affinity-hides'

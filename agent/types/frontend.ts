@@ -38,7 +38,7 @@ export interface BackendDecision {
   readonly condition: Condition
   /** Takes new connections. */
   readonly selected: boolean
-  /** Shown as `(preferred)`: the affinity prefers it, or there is no preference to express (then false). */
+  /** Shown as `(preferred)`: of a service with an affinity, what new connections go to now, failed over or not. */
   readonly preferred: boolean
   readonly weight: number
   /** 0 is the preferred tier; a higher one is used only when all lower ones are empty. */

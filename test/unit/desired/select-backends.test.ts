@@ -74,14 +74,17 @@ describe('affinity', () => {
     ])
   })
 
-  test('local with no pod left: remote ones answer and are not marked', () => {
-    expect(told(decide({ east: [E1, E2], affinity: 'local' }))).toEqual(['10.1.0.190 selected', '10.1.1.41 selected'])
+  test('local with no pod left: remote ones answer, and are marked as what is used now', () => {
+    expect(told(decide({ east: [E1, E2], affinity: 'local' }))).toEqual([
+      '10.1.0.190 selected preferred',
+      '10.1.1.41 selected preferred',
+    ])
   })
 
   test('local: the last pod terminating brings in the remote ones', () => {
     const west = [endpoint('10.0.0.46', 'serving')]
     expect(told(decide({ west, east: [E1], affinity: 'local' }))).toEqual([
-      '10.1.0.190 selected',
+      '10.1.0.190 selected preferred',
       '10.0.0.46 terminating',
     ])
   })
@@ -128,7 +131,7 @@ describe('conditions', () => {
       '10.1.0.190 cluster-unreachable',
     ])
     expect(told(decide({ ...given, unreachable: ['east', 'north'] }))).toEqual([
-      '10.0.0.46 selected',
+      '10.0.0.46 selected preferred',
       '10.1.0.190 cluster-unreachable',
       '10.4.0.1 cluster-unreachable',
     ])
@@ -324,10 +327,10 @@ describe('properties', () => {
     })
   })
 
-  test('preferred ⇔ selected in the tier that the affinity asks for', () => {
+  test('preferred ⇔ selected, where an affinity asks for a preference', () => {
     check((given, decisions) => {
       for (const each of decisions) {
-        const asked = given.global === true && given.affinity !== 'none' && each.tier === 0
+        const asked = given.global === true && given.affinity !== 'none'
         expect(each.preferred).toBe(each.selected && asked)
       }
     })
