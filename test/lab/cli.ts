@@ -11,15 +11,25 @@ export class Lab {
     this.paths = labPaths(name)
   }
 
+  /** The first command of a run builds what is stale; the ones after it run what the first one ran. */
+  #built = false
+
   /** The environment in which `lab …` means this lab. */
   get env(): NodeJS.ProcessEnv {
     const bin = path.join(this.paths.root, 'test', 'lab')
-    return { ...process.env, WEFT_LAB: this.paths.name, PATH: `${bin}:${process.env['PATH'] ?? ''}` }
+    return {
+      ...(this.#built ? { WEFT_LAB_BUILT: '1' } : {}),
+      ...process.env,
+      WEFT_LAB: this.paths.name,
+      PATH: `${bin}:${process.env['PATH'] ?? ''}`,
+    }
   }
 
   /** Runs `lab ARGS…`; the status is the caller's to judge. */
-  try(args: readonly string[], options: RunOptions = {}): Promise<Finished> {
-    return run(['lab', ...args], { env: this.env, cwd: this.paths.root, ...options })
+  async try(args: readonly string[], options: RunOptions = {}): Promise<Finished> {
+    const done = await run(['lab', ...args], { env: this.env, cwd: this.paths.root, ...options })
+    this.#built = true
+    return done
   }
 
   async run(args: readonly string[], options: RunOptions = {}): Promise<string> {

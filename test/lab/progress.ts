@@ -11,17 +11,13 @@ export function say(text: string): void {
   process.stderr.write(`${seconds} s  ${text}\n`)
 }
 
-/** Runs `work`; if it takes longer than a second, says so then and again when it is done. */
+/** Runs `work`; says what it is if it takes longer than a second. */
 export async function step<T>(what: string, work: () => Promise<T>): Promise<T> {
-  let told = false
   const timer = setTimeout(() => {
-    told = true
     say(`${what} …`)
   }, PATIENCE_MS)
   try {
-    const result = await work()
-    if (told) say(`${what}: done`)
-    return result
+    return await work()
   } finally {
     clearTimeout(timer)
   }

@@ -1,6 +1,7 @@
 import { describeError, hintOf } from '../../agent/lib/errors.ts'
 import { Lab } from './cli.ts'
 import { tellPoint, titles } from './story/points.ts'
+import { reset } from './story/webpod.ts'
 import { Story } from './story/story.ts'
 
 /**
@@ -13,6 +14,7 @@ const wanted = process.argv.length > 2 ? process.argv.slice(2).map(Number) : tit
 story.say(
   'The story, told from this checkout. Every line after a $ can be repeated:\n\n$ export PATH=$PWD/test/lab:$PATH',
 )
+await story.lab.run(['status'])
 const failed: string[] = []
 for (const number of wanted) {
   try {
@@ -25,6 +27,7 @@ for (const number of wanted) {
     failed.push(String(number))
   }
 }
+await reset(story)
 const told = `${String(wanted.length - failed.length)} of ${String(wanted.length)} points hold`
 story.say(failed.length === 0 ? `\n${told}` : `\n${told}; not: ${failed.join(', ')}`)
 process.exitCode = failed.length === 0 ? 0 : 1

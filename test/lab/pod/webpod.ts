@@ -29,6 +29,8 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
     ...headers,
   ]
   response.setHeader('content-type', 'text/plain; charset=utf-8')
+  // Without a length, the end of an HTTP/1.0 answer is our closing first: the client's port is free again at once.
+  if (request.httpVersion === '1.0') response.write('')
   response.end(`${lines.join('\n')}\n`)
 }
 

@@ -45,7 +45,7 @@ export const crash: Point<CrashEvidence> = {
   async tell(story) {
     await reset(story)
     await story.must('lab apply west test/lab/scenarios/webpod-outside.yaml')
-    await settled(story, west, podIps(west, east))
+    await settled(story, west, podIps(west, east), 3)
     const mapsBefore = await pinnedIds(story)
     const loop = (url: string): string =>
       `sh -c 'while :; do curl -s -o /dev/null -w "%{http_code}\\n" --connect-timeout 1 -m 3 ${url}; done'`
@@ -73,7 +73,6 @@ export const crash: Point<CrashEvidence> = {
       return { fromPod, fromClient, podStream, clientStream, statusCode, mapsWhileDead, mapsBefore, mapsAfter }
     } finally {
       await Promise.all([...requests, ...streams].map((one) => one.stop()))
-      await reset(story)
     }
   },
   violations: (seen) => [

@@ -25,7 +25,6 @@ export const explain: Point<ExplainEvidence> = {
     const { frontends } = JSON.parse(await story.quietly(`${line} -o json`)) as {
       frontends: { backends: ExplainedBackend[] }[]
     }
-    await reset(story)
     return { text, backends: frontends[0]?.backends ?? [] }
   },
   violations({ backends, text }) {

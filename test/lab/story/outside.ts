@@ -41,10 +41,16 @@ async function enter(story: Story, algorithm: Algorithm, node: { name: string; i
   const nodePort = parseCounts(await story.must(loop(`${node.ip}:30080`)))
   await story.must(`lab exec client -- ip route replace ${VIP} via ${node.ip}`)
   const loadBalancer = parseCounts(await story.must(loop(VIP)))
-  // The server closes first, so that the client may use the same port again at once.
-  const ports = `for port in $(seq ${PORTS}); do curl -s --connect-timeout 1 -m 3 -H "Connection: close" --local-port $port ${VIP} | grep Hostname; done`
+  // With HTTP/1.0 the server closes first, so that the client may use the same port again at once.
+  const ports = `for port in $(seq ${PORTS}); do curl -s -0 --connect-timeout 1 -m 3 --local-port $port ${VIP} | grep Hostname; done`
   const byPort = (await story.quietly(`lab exec client -- sh -c '${ports}'`)).trim().split('\n')
   return { algorithm, node: node.name, nodeIp: node.ip, nodePort, loadBalancer, byPort }
+}
+
+async function enterAll(story: Story, algorithm: Algorithm): Promise<Entrance[]> {
+  const entrances: Entrance[] = []
+  for (const node of west.nodes) entrances.push(await enter(story, algorithm, node))
+  return entrances
 }
 
 export const outside: Point<readonly Entrance[]> = {
@@ -53,22 +59,22 @@ export const outside: Point<readonly Entrance[]> = {
     await reset(story)
     for (const cluster of [west, east])
       await story.must(`lab apply ${cluster.name} test/lab/scenarios/webpod-outside.yaml`)
-    const seen: Entrance[] = []
-    for (const algorithm of ['random', 'maglev'] as const) {
-      await story.must(`lab restart west --set loadBalancer.algorithm=${algorithm}`)
-      await settled(story, west, podIps(west, east))
-      for (const node of west.nodes) seen.push(await enter(story, algorithm, node))
+    await settled(story, west, podIps(west, east), 3)
+    const random = await enterAll(story, 'random')
+    await story.must('lab restart west --set loadBalancer.algorithm=maglev')
+    try {
+      const maglev = await enterAll(story, 'maglev')
+      story.say(
+        `Maglev: a connection (source ports ${PORTS.replace(' ', ' to ')}) goes to the same pod, whichever node takes it:`,
+      )
+      for (const { node, byPort } of maglev) {
+        story.say(`  via ${node.padEnd(20)} ${byPort.map((line) => line.slice(-5)).join(' ')}`)
+      }
+      return [...random, ...maglev]
+    } finally {
+      await story.must('lab restart west --set loadBalancer.algorithm=random')
+      await story.must(`lab exec client -- ip route del ${VIP}`)
     }
-    story.say(
-      `Maglev: the same connection (source ports ${PORTS.replace(' ', ' to ')}) goes to the same pod, whichever node takes it:`,
-    )
-    for (const entrance of seen.filter((one) => one.algorithm === 'maglev')) {
-      story.say(`  via ${entrance.node.padEnd(20)} ${entrance.byPort.map((line) => line.slice(-5)).join(' ')}`)
-    }
-    await story.must('lab restart west --set loadBalancer.algorithm=random')
-    await story.must(`lab exec client -- ip route del ${VIP}`)
-    await reset(story)
-    return seen
   },
   violations(entrances) {
     const maglev = entrances
@@ -77,7 +83,9 @@ export const outside: Point<readonly Entrance[]> = {
     return [
       ...entrances.flatMap(judge),
       ...(entrances.length === 2 * west.nodes.length ? [] : [`${String(entrances.length)} entrances were tried`]),
-      ...(new Set(maglev).size === 1 ? [] : [`Maglev chose differently on the two nodes: ${maglev.join(' | ')}`]),
+      ...(new Set(maglev).size === 1 && entrances.every((entrance) => entrance.byPort.length === 20)
+        ? []
+        : [`Maglev chose differently on the two nodes: ${maglev.join(' | ')}`]),
     ]
   },
 }

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { appendFileSync, mkdirSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { eventually } from '../../eventually.ts'
 import type { Lab } from '../cli.ts'
@@ -31,7 +31,7 @@ export class Story {
   /** Shows and runs one command line. Its stderr is shown too; a status other than 0 is the point's to judge. */
   async sh(line: string): Promise<Finished> {
     this.say(`$ ${line}`)
-    const done = await step(line.slice(0, 60), () => this.quiet(line))
+    const done = await this.quiet(line)
     this.#out(done.stdout + done.stderr)
     return done
   }
@@ -54,7 +54,7 @@ export class Story {
   background(line: string, file: string): Background {
     const target = path.join(this.scratch, file)
     this.say(`$ ${line} >${target} &`)
-    appendFileSync(target, '')
+    writeFileSync(target, '')
     const child = spawn('bash', ['-c', `exec ${line} >${target}`], {
       env: this.lab.env,
       cwd: this.lab.paths.root,

@@ -52,38 +52,36 @@ export async function curl100(story: Story, cluster: ClusterSpec): Promise<Count
 
 interface Explained {
   readonly frontends: readonly {
-    readonly state?: string
+    readonly state: string
     readonly backends: readonly { readonly address: string; readonly selected: boolean }[]
   }[]
 }
 
-/** The selected backends' addresses when everything that is wanted for the service is in the node's kernel. */
-export async function selected(story: Story, node: string): Promise<string[] | undefined> {
+/** The selected backends' addresses when the node's kernel has all that is wanted for the service, with `frontends` at least. */
+async function selected(story: Story, node: string, count: number): Promise<string[] | undefined> {
   const done = await story.quiet(`lab exec ${node} -- weft explain service default/webpod -o json`)
   if (done.code !== 0) return undefined
   const { frontends } = JSON.parse(done.stdout) as Explained
-  if (frontends.length === 0 || frontends.some((frontend) => (frontend.state ?? 'done') !== 'done')) return undefined
-  const sets = frontends.map(({ backends }) =>
-    backends
-      .filter((backend) => backend.selected)
-      .map((backend) => backend.address.replace(/:.*$/, ''))
-      .sort()
-      .join(' '),
-  )
+  if (frontends.length < count || frontends.some((frontend) => frontend.state !== 'done')) return undefined
+  const sets = frontends.map(({ backends }) => {
+    const ips = backends.filter((backend) => backend.selected).map((backend) => backend.address.replace(/:.*$/, ''))
+    return ips.sort().join(' ')
+  })
   return new Set(sets).size === 1 ? (sets[0] ?? '').split(' ').filter(Boolean) : undefined
 }
 
-/** Waits until all nodes of a cluster balance over exactly these addresses. */
-export async function settled(story: Story, cluster: ClusterSpec, ips: readonly string[]): Promise<void> {
+/** Waits until all nodes of a cluster have the service in their kernel, balanced over exactly these addresses. */
+export async function settled(
+  story: Story,
+  cluster: ClusterSpec,
+  ips: readonly string[],
+  frontends = 1,
+): Promise<void> {
   const want = ips.join(' ')
-  await Promise.all(
-    cluster.nodes.map((node) =>
-      story.until(`${node.name} balances webpod over ${want}`, async () => {
-        const have = await selected(story, node.name)
-        return have?.join(' ') === want
-      }),
-    ),
-  )
+  await story.until(`${cluster.name} balances webpod over ${want}`, async () => {
+    const have = await Promise.all(cluster.nodes.map((node) => selected(story, node.name, frontends)))
+    return have.every((one) => one?.join(' ') === want)
+  })
 }
 
 export interface ListedBackend {
