@@ -23,6 +23,9 @@ BPF_MAKE = $(MAKE) -C bpf CLANG="$$(command -v clang-19 || command -v clang-18)"
   STRIP="$$(command -v llvm-strip-19 || command -v llvm-strip-18)" \
   BPFTOOL="$$(bpftool version >/dev/null 2>&1 && echo bpftool || compgen -G '/usr/lib/linux-tools*/*/bpftool' | head -n 1)"
 
+# Benchmarks compile the same headers with the same tools.
+BENCH_MAKE = $(subst -C bpf,-C test/bench,$(BPF_MAKE))
+
 ##@ Build
 
 .PHONY: build
@@ -96,6 +99,7 @@ test-kernel-6.1: build ## every eBPF object on kernel 6.1, booted in QEMU
 
 .PHONY: bench
 bench: build ## ratios against floors and peers; ONLY=D3,E1 runs a part
+	$(Q)$(BENCH_MAKE) -q || { printf '  %-7s %s\n' BENCH '$(BUILD)/bench' >&2; $(BENCH_MAKE) $(if $(Q),-s); }
 	$(Q)ONLY='$(ONLY)' node --enable-source-maps $(BUILD)/js/test/bench/main.js
 
 .PHONY: lint

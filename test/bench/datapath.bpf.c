@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The shipped XDP path on one packet, again and again. A test run hands each repetition the packet that the one before left,
+ * so every program here first puts the headers back; what that costs is measured by `bench_restore` and taken off.
+ */
+#define WEFT_XDP
+
+#include "../../bpf/lib/northsouth.h"
+#include "../../bpf/lib/verdict.h"
+
+/* The packet's header fields that programs change, as user space built them; network order. */
+const volatile __be32 bench_saddr;
+const volatile __be32 bench_daddr;
+const volatile __be16 bench_sport;
+const volatile __be16 bench_dport;
+const volatile __u16 bench_ip_check;
+const volatile __u16 bench_l4_check;
+const volatile __u8 bench_ttl;
+
+/* Counts flows for the programs that make a new one each time. */
+__u64 bench_flow;
+
+/* Without options: Ethernet, IP, TCP. */
+struct headers {
+	struct ethhdr eth;
+	struct iphdr ip;
+	struct tcphdr tcp;
+} __attribute__((packed));
+
+static __always_inline struct headers *headers_of(struct xdp_md *xdp)
+{
+	struct headers *h = ctx_data(xdp);
+
+	return (void *)(h + 1) <= ctx_data_end(xdp) ? h : NULL;
+}
+
+static __always_inline bool restore(struct xdp_md *xdp)
+{
+	struct headers *h = headers_of(xdp);
+
+	if (!h)
+		return false;
+	h->ip.saddr = bench_saddr;
+	h->ip.daddr = bench_daddr;
+	h->ip.check = bench_ip_check;
+	h->ip.ttl = bench_ttl;
+	h->tcp.source = bench_sport;
+	h->tcp.dest = bench_dport;
+	h->tcp.check = bench_l4_check;
+	return true;
+}
+
+/* A client never seen before: 2^15 ports on each of 2^24 addresses. The programs take checksums as they are. */
+static __always_inline bool restore_new(struct xdp_md *xdp)
+{
+	struct headers *h = headers_of(xdp);
+	__u64 flow = bench_flow++;
+
+	if (!h || !restore(xdp))
+		return false;
+	h->ip.saddr = bpf_htonl(0x0b000000 + (__u32)((flow >> 15) & 0xffffff));
+	h->tcp.source = bpf_htons(0x8000 + (flow & 0x7fff));
+	return true;
+}
+
+/* The body of weft_xdp_uplink. */
+static __always_inline int uplink(struct xdp_md *xdp)
+{
+	struct pkt p = {};
+	bool done = false;
+	int verdict = ns_ingress(xdp, &p, &done);
+
+	return verdict_account(xdp, &p, MET_INGRESS, verdict, done);
+}
+
+SEC("xdp")
+int bench_restore(struct xdp_md *xdp)
+{
+	return restore(xdp) ? XDP_PASS : XDP_ABORTED;
+}
+
+SEC("xdp")
+int bench_restore_new(struct xdp_md *xdp)
+{
+	return restore_new(xdp) ? XDP_PASS : XDP_ABORTED;
+}
+
+/*
+ * The least a load balancer can do: know the headers, find the service (one hash lookup), find the backend (one array
+ * lookup), write address and port and put both checksums right. Written out by hand, without anything of the real path.
+ */
+SEC("xdp")
+int bench_floor(struct xdp_md *xdp)
+{
+	struct headers *h = headers_of(xdp);
+	struct svc_key key = {};
+	struct svc_val *svc;
+	struct be_val *be;
+	__u32 addr, ports, index;
+
+	if (!h || !restore(xdp))
+		return XDP_ABORTED;
+	if (h->eth.h_proto != bpf_htons(ETH_P_IP) || *(__u8 *)&h->ip != 0x45 || h->ip.protocol != IPPROTO_TCP)
+		return XDP_PASS;
+	key.vip = h->ip.daddr;
+	key.port = h->tcp.dest;
+	key.proto = IPPROTO_TCP;
+	svc = bpf_map_lookup_elem(&w_svc4_v1, &key);
+	if (!svc)
+		return XDP_PASS;
+	index = svc->svc_id;
+	be = bpf_map_lookup_elem(&w_be4_v1, &index);
+	if (!be)
+		return XDP_PASS;
+	addr = csum_plus32(be->addr) + csum_minus32(key.vip);
+	ports = csum_plus16(be->port) + csum_minus16(key.port);
+	h->ip.daddr = be->addr;
+	h->ip.check = csum_apply(h->ip.check, addr);
+	h->tcp.dest = be->port;
+	h->tcp.check = csum_apply(h->tcp.check, addr + ports);
+	return XDP_TX;
+}
+
+SEC("xdp")
+int bench_uplink(struct xdp_md *xdp)
+{
+	return restore(xdp) ? uplink(xdp) : XDP_ABORTED;
+}
+
+SEC("xdp")
+int bench_uplink_new(struct xdp_md *xdp)
+{
+	return restore_new(xdp) ? uplink(xdp) : XDP_ABORTED;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,38 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import type { Result } from './report.ts'
+import { benchChange, CHANGE_IDS } from './change.ts'
+import { benchConnect, CONNECT_IDS } from './connect.ts'
+import { benchDatapath, DATAPATH_IDS } from './datapath.ts'
+import { benchFill, FILL_IDS } from './fill.ts'
+import { benchMaglev, MAGLEV_IDS } from './maglev.ts'
+import { BUILD } from './place.ts'
+import { render } from './report.ts'
+
+/** Benchmarks that share what they set up; each is asked for the ids it has and that are wanted. */
+const SUITES: readonly { ids: readonly string[]; run: (ids: ReadonlySet<string>) => Promise<Result[]> }[] = [
+  { ids: DATAPATH_IDS, run: benchDatapath },
+  { ids: CONNECT_IDS, run: benchConnect },
+  { ids: FILL_IDS, run: benchFill },
+  { ids: CHANGE_IDS, run: benchChange },
+  { ids: MAGLEV_IDS, run: benchMaglev },
+]
+
+const known = SUITES.flatMap((suite) => suite.ids)
+const asked = (process.env['ONLY'] ?? '').split(/[\s,]+/).filter(Boolean)
+const unknown = asked.filter((id) => !known.includes(id))
+if (unknown.length > 0) {
+  process.stderr.write(`no such benchmark: ${unknown.join(', ')}; there are ${known.join(', ')}\n`)
+  process.exit(2)
+}
+
+const results: Result[] = []
+for (const suite of SUITES) {
+  const ids = new Set(suite.ids.filter((id) => asked.length === 0 || asked.includes(id)))
+  if (ids.size === 0) continue
+  process.stderr.write(`measuring ${[...ids].join(', ')}\n`)
+  results.push(...(await suite.run(ids)))
+}
+process.stdout.write(render(results))
+mkdirSync(BUILD, { recursive: true })
+writeFileSync(path.join(BUILD, 'bench.json'), `${JSON.stringify(results, undefined, 2)}\n`)
