@@ -2,7 +2,10 @@ import { randomInt } from 'node:crypto'
 import type { ConfigValue, StatusReport } from './api/types.ts'
 import type { Config } from './config.ts'
 import type { NodePlace } from './node.ts'
+import type { BpfMap } from '../native/index.ts'
 import type { Snapshot } from './desired/snapshot.ts'
+import type { Clock } from './lib/clock.ts'
+import type { Address } from './types/address.ts'
 import type { SlotBackend } from './types/frontend.ts'
 import { startApi } from './api/server.ts'
 import { DEFAULT_MAGLEV_SEED, maglevTable, parseMaglevSeed } from './desired/maglev.ts'
@@ -20,6 +23,8 @@ import { Writer } from './state/writer.ts'
 import { EndpointTarget } from './targets/endpoints.ts'
 import { IpcacheTarget } from './targets/ipcache.ts'
 import { LbTarget } from './targets/lb/target.ts'
+import { podDevices } from './targets/pod-devices.ts'
+import { PodHookTarget } from './targets/pod-hooks.ts'
 import { Datapath } from './targets/programs.ts'
 import { RouteTarget } from './targets/routes.ts'
 import { agentView } from './view.ts'
@@ -51,16 +56,17 @@ export async function runAgent(
     sync.register(LOCAL_SOURCE)
     const writer = new Writer(tables, sync)
 
-    const lb = openLoadBalancer(datapath)
+    const lb = openLoadBalancer(datapath.maps, clock)
     stops.push(() => lb.close())
     const restored = await lb.load()
-    const snapshot = liveSnapshot(config, place, tables, sync, (id) => restored.get(id)?.group.slots ?? [])
+    const snapshot = liveSnapshot(config, place.address, tables, sync, (id) => restored.get(id)?.group.slots ?? [])
 
     const pipelines = new Pipelines({
       targets: {
         lb,
         endpoints: new EndpointTarget(datapath.maps['w_ep_v1']!),
         ipcache: new IpcacheTarget(datapath.maps['w_ipc_v1']!),
+        podHooks: new PodHookTarget(datapath, () => podDevices(place.uplink)),
         routes: config.autoDirectNodeRoutes ? new RouteTarget(place.uplink) : undefined,
       },
       ...{ snapshot, writer, sync, clock, random, log },
@@ -138,11 +144,12 @@ function networkOrder(address: number): number {
   return bytes.readUInt32LE()
 }
 
-function openLoadBalancer(datapath: Datapath): LbTarget & { close(): void } {
-  const services = datapath.maps['w_svc4_v1']!
-  const slots = datapath.maps['w_slot_v1']!.mmap()
-  const backends = datapath.maps['w_be4_v1']!.mmap()
-  const reverse = datapath.maps['w_rnat4_v1']!.mmap()
+/** The load balancer's target over its four maps, by C name. */
+export function openLoadBalancer(maps: Readonly<Record<string, BpfMap>>, clock: Clock): LbTarget {
+  const services = maps['w_svc4_v1']!
+  const slots = maps['w_slot_v1']!.mmap()
+  const backends = maps['w_be4_v1']!.mmap()
+  const reverse = maps['w_rnat4_v1']!.mmap()
   const seed = parseMaglevSeed(DEFAULT_MAGLEV_SEED).table
   return new LbTarget({
     maps: { services, slots, backends, reverse },
@@ -156,9 +163,10 @@ function openLoadBalancer(datapath: Datapath): LbTarget & { close(): void } {
   })
 }
 
-function liveSnapshot(
-  config: Config,
-  place: NodePlace,
+/** The tables as `desired/` sees them, now and later. `address` is the node's own. */
+export function liveSnapshot(
+  config: Pick<Config, 'clusterName' | 'clusterId' | 'nodeName' | 'nodePortRange' | 'loadBalancer'>,
+  address: Address,
   tables: Snapshot['tables'],
   sync: SyncGates,
   restored: (frontendId: string) => readonly SlotBackend[],
@@ -171,7 +179,7 @@ function liveSnapshot(
       ...{ clusterName, clusterId, nodeName },
       get nodeAddresses() {
         const node = tables.nodes.get(`${clusterName}/${nodeName}`)
-        return [...new Set([place.address, ...(node?.addresses ?? []).map((each) => each.address)])]
+        return [...new Set([address, ...(node?.addresses ?? []).map((each) => each.address)])]
       },
     },
     lb: {

@@ -23,6 +23,8 @@ export interface PipelineTargets {
   readonly lb: Target<Frontend>
   readonly endpoints: Target<EndpointEntry>
   readonly ipcache: Target<IpcacheEntry>
+  /** The pods' program on their devices; undefined where nothing is attached. */
+  readonly podHooks?: Target<EndpointEntry> | undefined
   /** Undefined when the node's routes are somebody else's business. */
   readonly routes: Target<RouteEntry> | undefined
 }
@@ -45,7 +47,7 @@ const ALL = 'all'
  * From a changed row to the targets it concerns: which services, prefixes, endpoints and routes are to be worked out again.
  *
  * INVARIANTS
- * - No frontend is touched before the own cluster has synced: what the last agent left keeps forwarding.
+ * - No frontend and no pod's program is touched before the own cluster has synced: what the last agent left keeps forwarding.
  * - Addresses of this node are known to the datapath before a frontend that may choose them is published: a local backend
  *   must not be taken for a remote one.
  * - Frontends and endpoints are pruned once the own cluster has synced, ipcache and routes once every source has; both only
@@ -55,12 +57,14 @@ export class Pipelines {
   readonly lb: Reconciler<Frontend>
   readonly endpoints: Reconciler<EndpointEntry>
   readonly ipcache: Reconciler<IpcacheEntry>
+  readonly podHooks: Reconciler<EndpointEntry> | undefined
   readonly routes: Reconciler<RouteEntry> | undefined
   readonly #options: PipelineOptions
   readonly #planners: {
     readonly lb: Planner<Frontend>
     readonly endpoints: Planner<EndpointEntry>
     readonly ipcache: Planner<IpcacheEntry>
+    readonly podHooks: Planner<EndpointEntry> | undefined
     readonly routes: Planner<RouteEntry> | undefined
   }
   readonly #prefixes = new PrefixTracker()
@@ -77,6 +81,7 @@ export class Pipelines {
     this.lb = reconciler(targets.lb, frontendRank)
     this.endpoints = reconciler(targets.endpoints)
     this.ipcache = reconciler(targets.ipcache)
+    this.podHooks = targets.podHooks === undefined ? undefined : reconciler(targets.podHooks)
     this.routes = targets.routes === undefined ? undefined : reconciler(targets.routes)
 
     const endpoints = new Planner({ reconciler: this.endpoints, compute: () => desiredEndpoints(snapshot) })
@@ -88,6 +93,7 @@ export class Pipelines {
         schedule: (fn) => void setImmediate(() => void endpoints.idle().then(fn)),
       }),
       ipcache: new Planner({ reconciler: this.ipcache, compute: (prefix) => this.#computePrefix(prefix) }),
+      podHooks: this.podHooks && new Planner({ reconciler: this.podHooks, compute: () => this.#computePodHooks() }),
       routes: this.routes && new Planner({ reconciler: this.routes, compute: () => this.#computeRoutes() }),
     }
   }
@@ -141,6 +147,7 @@ export class Pipelines {
     const { snapshot } = this.#options
     this.#planners.ipcache.markAll(this.#prefixes.prefixesOf(snapshot, change))
     if (change.table === 'pods' || change.table === 'nodes') this.#planners.endpoints.mark(ALL)
+    if (change.table === 'pods' && snapshot.isSynced(LOCAL_SOURCE)) this.#planners.podHooks?.mark(ALL)
     if (change.table === 'nodes') {
       this.#planners.routes?.mark(ALL)
       const { clusterName, nodeName } = snapshot.local
@@ -164,6 +171,7 @@ export class Pipelines {
     const { sync, log } = this.#options
     log.info({ source, waitingFor: sync.closed() }, 'first list complete')
     this.#markServices((service) => source === LOCAL_SOURCE || service.mesh.global)
+    if (source === LOCAL_SOURCE) this.#planners.podHooks?.mark(ALL)
     void this.#pruneWhenIdle()
   }
 
@@ -197,6 +205,10 @@ export class Pipelines {
     return new Map(entry === undefined ? [] : [[prefix, entry]])
   }
 
+  #computePodHooks(): ReadonlyMap<string, EndpointEntry> {
+    return new Map([...desiredEndpoints(this.#options.snapshot)].filter(([, entry]) => !entry.isHost))
+  }
+
   #computeRoutes(): ReadonlyMap<string, RouteEntry> {
     const { routes, problems } = planRoutes(this.#options.snapshot)
     this.#routeProblems = problems
@@ -213,13 +225,15 @@ export class Pipelines {
   }
 
   #reconcilers(): Reconciler<object>[] {
-    return [this.endpoints, this.lb, this.ipcache, this.routes].filter(
+    return [this.endpoints, this.lb, this.ipcache, this.podHooks, this.routes].filter(
       (each) => each !== undefined,
     ) as unknown as Reconciler<object>[]
   }
 
   #allPlanners(): Planner<object>[] {
-    const { endpoints, lb, ipcache, routes } = this.#planners
-    return [endpoints, lb, ipcache, routes].filter((each) => each !== undefined) as unknown as Planner<object>[]
+    const { endpoints, lb, ipcache, podHooks, routes } = this.#planners
+    return [endpoints, lb, ipcache, podHooks, routes].filter(
+      (each) => each !== undefined,
+    ) as unknown as Planner<object>[]
   }
 }

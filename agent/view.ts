@@ -60,6 +60,7 @@ export function agentView(options: ViewOptions): AgentView {
       targetReport('lb', pipelines.lb),
       targetReport('endpoints', pipelines.endpoints),
       targetReport('ipcache', pipelines.ipcache),
+      ...(pipelines.podHooks === undefined ? [] : [targetReport('pod-hooks', pipelines.podHooks)]),
       ...(pipelines.routes === undefined ? [] : [targetReport('routes', pipelines.routes)]),
     ],
     datapath: () => options.datapath(),

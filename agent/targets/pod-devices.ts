@@ -10,15 +10,17 @@ interface HostRoute {
 }
 
 /**
- * The node's sides of its pods' veths: devices that a host route without a gateway leads to, whoever wired them. For
- * `Datapath.setPodDevices`. Throws WeftError `iproute2-failed`.
+ * The node's sides of its pods' veths, by pod address: devices that a host route without a gateway leads to, whoever wired
+ * them. Throws WeftError `iproute2-failed`.
  */
-export async function podDevices(uplink: string, run: IpRunner = runIp): Promise<string[]> {
+export async function podDevices(uplink: string, run: IpRunner = runIp): Promise<ReadonlyMap<string, string>> {
   const { ok, stdout, stderr } = await run(['-4', '-j', 'route', 'show', 'table', 'main'])
   if (!ok) throw new WeftError('iproute2-failed', `ip -j route: ${stderr.trim()}`)
   const routes = stdout.trim() === '' ? [] : (JSON.parse(stdout) as HostRoute[])
-  const devices = routes.flatMap(({ dst, gateway, dev }) =>
-    /^[\d.]+$/.test(dst) && gateway === undefined && dev !== undefined && dev !== uplink && dev !== 'lo' ? [dev] : [],
-  )
-  return [...new Set(devices)].sort()
+  const devices = new Map<string, string>()
+  for (const { dst, gateway, dev } of routes) {
+    const isHost = /^[\d.]+$/.test(dst) && gateway === undefined
+    if (isHost && dev !== undefined && dev !== uplink && dev !== 'lo') devices.set(dst, dev)
+  }
+  return devices
 }

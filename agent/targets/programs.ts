@@ -13,7 +13,7 @@ import {
   probeKernel,
 } from '../../native/index.ts'
 import { checkMachine, DatapathError, objectPath, OBJECTS } from './datapath/checks.ts'
-import { attach, describeHook, detachPin, parsePin, pinsIn } from './datapath/hook.ts'
+import { attach, describeHook, detachPin, isInPlace, parsePin, pinsIn } from './datapath/hook.ts'
 import { setSysctls } from './datapath/sysctl.ts'
 
 export interface DatapathOptions {
@@ -122,20 +122,29 @@ export class Datapath {
     }))
   }
 
-  /**
-   * Makes exactly these devices, the node's sides of the pods' veths, run the pods' program. A device that is gone takes
-   * its attachment with it.
-   */
+  /** Devices that run the pods' program, the node's sides of their veths. */
+  podDevices(): ReadonlySet<string> {
+    return new Set([...this.#podPins()].filter(([, pin]) => isInPlace(pin)).map(([device]) => device))
+  }
+
+  /** Makes exactly these devices run the pods' program. A device that is gone takes its attachment with it. */
   setPodDevices(devices: readonly string[]): void {
-    const hooks = devices.map((device): [string, Hook] => [
-      'weft_from_pod',
-      { kind: 'tc', device, direction: 'ingress' },
-    ])
+    const current = this.podDevices()
+    const ours = (device: string): boolean =>
+      current.has(device) &&
+      [...this.#attachments.values()].some(({ hook }) => hook.kind === 'tc' && hook.device === device)
+    const hooks = devices
+      .filter((device) => !ours(device))
+      .map((device): [string, Hook] => ['weft_from_pod', { kind: 'tc', device, direction: 'ingress' }])
     this.#attachAll(hooks)
     const wanted = new Set(devices)
+    for (const [device, pin] of this.#podPins()) if (!wanted.has(device)) this.#forget(pin)
+  }
+
+  *#podPins(): Iterable<[device: string, pin: string]> {
     for (const pin of pinsIn(this.#places.links)) {
       const device = pin.startsWith('from_pod@') ? parsePin(pin)?.device : undefined
-      if (device !== undefined && !wanted.has(device)) this.#forget(path.join(this.#places.links, pin))
+      if (device !== undefined) yield [device, path.join(this.#places.links, pin)]
     }
   }
 

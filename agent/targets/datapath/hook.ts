@@ -84,6 +84,19 @@ export function detachPin(pin: string): void {
   unlinkSync(pin)
 }
 
+/** Whether what a device's pin stands for is still attached there: a device that was deleted took its attachment along. */
+export function isInPlace(pin: string): boolean {
+  const place = parsePin(path.basename(pin))
+  const index = place === undefined ? undefined : deviceIndex(place.device)
+  if (place === undefined || index === undefined) return false
+  if (!kernelHasTcx()) {
+    using program = new ClsactPlace(index, place.direction).current()
+    return program !== undefined
+  }
+  using link = openLink(pin)
+  return link?.info().ifindex === index
+}
+
 export function pinsIn(linksDir: string): string[] {
   return readdirSync(linksDir)
 }
