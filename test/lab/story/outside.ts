@@ -30,7 +30,8 @@ export interface Entrance {
 }
 
 const VIP = '172.16.1.1'
-const PORTS = '41000 41019'
+/** Source ports below the range that the client's other requests take theirs from. */
+const PORTS = '20000 20019'
 
 /** Each answer as one line: the pod and the peer it saw, without the port. */
 const oneLine = `grep -E "Hostname|RemoteAddr" | paste -sd" " | sed "s/:[0-9]*$//"`
