@@ -1,4 +1,6 @@
+import type { IpcacheValue } from '../../maps/ipcache.ts'
 import { IPCACHE_MAP, ipcacheKey, ipcacheValue } from '../../maps/ipcache.ts'
+import type { Cidr } from '../../types/address.ts'
 import { formatAddress, formatCidr } from '../../types/address.ts'
 import type { IpcacheRow } from './format.ts'
 import type { OpenMap } from './pins.ts'
@@ -12,7 +14,11 @@ export function readIpcache(open: OpenMap): IpcacheRow[] {
       [ipcacheKey.decode(keys, i * ipcacheKey.size), ipcacheValue.decode(values, i * ipcacheValue.size)] as const,
   )
   all.sort(([a], [b]) => a.address - b.address || b.bits - a.bits)
-  return all.map(([prefix, value]) => ({
+  return all.map(([prefix, value]) => ipcacheRow(prefix, value))
+}
+
+export function ipcacheRow(prefix: Cidr, value: IpcacheValue): IpcacheRow {
+  return {
     prefix: formatCidr(prefix),
     identity: value.identity,
     clusterId: value.clusterId,
@@ -22,5 +28,5 @@ export function readIpcache(open: OpenMap): IpcacheRow[] {
       ...(value.remoteCluster ? ['remotecluster'] : []),
       ...(value.isNode ? ['node'] : []),
     ],
-  }))
+  }
 }
