@@ -6,6 +6,7 @@ import type { Reconciler } from './reconcile/reconciler.ts'
 import type { SyncGates } from './state/sync.ts'
 import type { Tables } from './state/tables.ts'
 import type { Frontend } from './types/frontend.ts'
+import { ownIdentities, podIdentity } from './desired/pod-identity.ts'
 import { describeError } from './lib/errors.ts'
 import { formatAddress, formatCidr } from './types/address.ts'
 import type { Snapshot } from './desired/snapshot.ts'
@@ -35,6 +36,8 @@ export function agentView(options: ViewOptions): AgentView {
   return {
     version,
     tables,
+    ownIdentities: () => ownIdentities(snapshot),
+    identityOf: (pod) => podIdentity(snapshot, pod),
     config: values,
     cluster: { name: local.clusterName, id: local.clusterId },
     get node() {

@@ -45,35 +45,27 @@ const RESERVED_IDENTITIES = Object.entries(RESERVED)
 /** Reserved and allocated identities of all clusters by number. */
 export function identityReports(view: AgentView): IdentityReport[] {
   const reports: IdentityReport[] = RESERVED_IDENTITIES.map((row) => ({ ...row, cluster: view.cluster.name }))
+  for (const { id, labels, cluster } of view.ownIdentities()) reports.push({ id, labels, cluster })
   for (const { id, labels, cluster } of view.tables.identities.values()) reports.push({ id, labels, cluster })
   return reports.sort((a, b) => a.id - b.id)
 }
 
 /** Pods on this node that have an address of their own, by name. */
 export function endpointReports(view: AgentView): EndpointReport[] {
+  const known = [...view.ownIdentities(), ...view.tables.identities.values()]
+  const labels = new Map(known.map((each) => [each.id, each.labels]))
   const pods = [...view.tables.pods.by('node', view.node.name)].filter((pod) => !pod.hostNetwork)
   pods.sort((a, b) => (a.key < b.key ? -1 : 1))
   return pods.map((pod) => {
-    const identity = identityOf(view, pod)
+    const identity = pod.address === undefined ? RESERVED.init : view.identityOf(pod)
     return {
       name: pod.key,
       address: pod.address === undefined ? '' : formatAddress(pod.address),
       identity,
-      labels:
-        view.tables.identities.get(String(identity))?.labels ??
-        Object.entries(pod.labels).map(([key, value]) => `k8s:${key}=${value}`),
+      labels: labels.get(identity) ?? Object.entries(pod.labels).map(([key, value]) => `k8s:${key}=${value}`),
       state: endpointState(pod),
     }
   })
-}
-
-/** As the datapath has it: `init` until the cluster has published one for the address. */
-function identityOf(view: AgentView, pod: Pod): number {
-  if (pod.address === undefined) return RESERVED.init
-  for (const ip of view.tables.ips.by('prefix', `${formatAddress(pod.address)}/32`)) {
-    if (ip.cluster === view.cluster.name) return ip.identity
-  }
-  return RESERVED.init
 }
 
 function endpointState(pod: Pod): EndpointReport['state'] {

@@ -1,6 +1,8 @@
 import type { RowStatus } from '../reconcile/target.ts'
 import type { Tables } from '../state/tables.ts'
 import type { Frontend } from '../types/frontend.ts'
+import type { Identity } from '../types/identity.ts'
+import type { Pod } from '../types/node.ts'
 import type { Problem } from '../types/problem.ts'
 import type { ServiceName } from '../types/service.ts'
 import type { ConfigValue, StatusReport } from './types.ts'
@@ -27,6 +29,10 @@ export interface AgentView {
   /** The wall clock, milliseconds since the epoch. */
   now(): number
   readonly tables: Tables
+  /** Identities of the own cluster's pods. */
+  ownIdentities(): Iterable<Identity>
+  /** The identity the datapath has for a pod of the own cluster. */
+  identityOf(pod: Pod): number
   frontends(): Iterable<FrontendView>
   frontendsOf(service: ServiceName): Iterable<FrontendView>
   /** What was found while computing the wanted state, beyond what rows and sources carry themselves. */

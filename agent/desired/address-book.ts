@@ -14,7 +14,7 @@ interface AddressBook {
  * Derived from a table alone and kept until its revision changes, so a look-up per prefix costs a look-up. The result is the same
  * as deriving it anew each time.
  */
-function perRevision<V, I extends string, R>(
+export function perRevision<V, I extends string, R>(
   tableOf: (snap: Snapshot) => ReadTable<V, I>,
   derive: (snap: Snapshot) => R,
 ): (snap: Snapshot) => R {

@@ -5,7 +5,7 @@ import { createTables } from '../../../agent/state/tables.ts'
 import { SyncGates } from '../../../agent/state/sync.ts'
 import { Writer } from '../../../agent/state/writer.ts'
 import type { Address } from '../../../agent/types/address.ts'
-import { formatAddress, parseAddress } from '../../../agent/types/address.ts'
+import { ANY_ADDRESS, formatAddress, parseAddress } from '../../../agent/types/address.ts'
 import type { Cluster } from '../../../agent/types/cluster.ts'
 import type { BackendDecision, Frontend } from '../../../agent/types/frontend.ts'
 import type { Problem } from '../../../agent/types/problem.ts'
@@ -137,6 +137,8 @@ export function world(rows: readonly FrontendView[] = [], fields: Partial<AgentV
     startedAt: STARTED,
     now: () => STARTED + 3_723_000,
     tables,
+    ownIdentities: () => [],
+    identityOf: (pod) => tables.ips.get(`west/${formatAddress(pod.address ?? ANY_ADDRESS)}/32`)?.identity ?? 5,
     frontends: () => rows,
     frontendsOf: (name) => rows.filter((candidate) => candidate.frontend.service === name),
     problems: noProblems,

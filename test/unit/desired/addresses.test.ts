@@ -52,10 +52,18 @@ describe('ipcache', () => {
     expect(desiredIpcache(snap, '10.0.1.219/32')).toMatchObject({ identity: 65540, tunnel: undefined })
   })
 
-  test('a pod is init until its identity is published, never world', () => {
+  test('a pod has the identity of its labels, the same as its replicas, until another is published', () => {
     const { snap, writer } = mesh()
-    writer.upsertPod(pod('a', '10.0.0.46', 'west-control-plane'))
-    expect(desiredIpcache(snap, '10.0.0.46/32')).toMatchObject({ identity: 5, tunnel: ip('172.18.0.2') })
+    const labels = { app: 'webpod' }
+    writer.upsertPod(pod('a', '10.0.0.46', 'west-control-plane', { labels }))
+    writer.upsertPod(pod('b', '10.0.1.219', 'west-worker', { labels }))
+    writer.upsertPod(pod('c', '10.0.1.220', 'west-worker', { labels: { app: 'other' } }))
+    const identity = desiredIpcache(snap, '10.0.0.46/32')?.identity ?? 0
+    expect(identity).toBeGreaterThan(65536)
+    expect(identity).toBeLessThan(131072)
+    expect(desiredIpcache(snap, '10.0.0.46/32')).toMatchObject({ tunnel: ip('172.18.0.2') })
+    expect(desiredIpcache(snap, '10.0.1.219/32')?.identity).toBe(identity)
+    expect(desiredIpcache(snap, '10.0.1.220/32')?.identity).not.toBe(identity)
     writer.upsertIp(ipEntry('west', '10.0.0.46/32', 65541, '172.18.0.2'))
     expect(desiredIpcache(snap, '10.0.0.46/32')).toMatchObject({ identity: 65541, tunnel: ip('172.18.0.2') })
   })
@@ -161,7 +169,8 @@ test('endpoints: this node and its pods, not those in its network nor of other n
   const entries = desiredEndpoints(snap)
   expect([...entries.keys()].sort()).toEqual(['10.0.1.219', '172.18.0.3'])
   expect(entries.get('172.18.0.3')).toEqual({ address: ip('172.18.0.3'), identity: 1, isHost: true })
-  expect(entries.get('10.0.1.219')).toEqual({ address: ip('10.0.1.219'), identity: 5, isHost: false })
+  const { identity } = desiredIpcache(snap, '10.0.1.219/32')!
+  expect(entries.get('10.0.1.219')).toEqual({ address: ip('10.0.1.219'), identity, isHost: false })
 })
 
 describe('routes', () => {
