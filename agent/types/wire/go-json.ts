@@ -110,10 +110,11 @@ export function arrayField(object: JsonObject, name: string): readonly unknown[]
 }
 
 export function stringMapField(object: JsonObject, name: string): Record<string, string> {
-  const result: Record<string, string> = {}
+  const entries: [key: string, value: string][] = []
   for (const [key, value] of Object.entries(objectField(object, name))) {
     if (typeof value !== 'string') throw new WireError(`${name}["${key}"] is not a string`)
-    result[key] = value
+    entries.push([key, value])
   }
-  return result
+  // Not by assignment: a peer's key `__proto__` must become a key, not the prototype.
+  return Object.fromEntries(entries)
 }
