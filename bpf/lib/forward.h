@@ -9,6 +9,16 @@ const volatile __u32 cfg_test_ifindex = 0;
 
 #define FORWARD_AF_INET 2
 
+/* Out by a device; at XDP the one it came by takes it back without a detour. */
+static __always_inline int forward_by(ctx_t *ctx, __u32 ifindex)
+{
+#ifdef WEFT_XDP
+	if (ifindex == ctx->ingress_ifindex)
+		return XDP_TX;
+#endif
+	return bpf_redirect(ifindex, 0);
+}
+
 static __always_inline int forward_send(ctx_t *ctx, const struct bpf_fib_lookup *fib)
 {
 	struct ethhdr *eth = ctx_data(ctx);
@@ -18,7 +28,7 @@ static __always_inline int forward_send(ctx_t *ctx, const struct bpf_fib_lookup 
 	__builtin_memcpy(eth->h_dest, fib->dmac, ETH_ALEN);
 	__builtin_memcpy(eth->h_source, fib->smac, ETH_ALEN);
 	ctx_mark_done(ctx);
-	return bpf_redirect(fib->ifindex, 0);
+	return forward_by(ctx, fib->ifindex);
 }
 
 #ifdef WEFT_XDP
@@ -68,7 +78,7 @@ static __always_inline int forward(ctx_t *ctx, const struct pkt *p, const struct
 		return -DROP_TTL_EXCEEDED;
 	if (cfg_test_ifindex) {
 		err = pkt_rewrite(ctx, p, rw, true);
-		return err ? err : bpf_redirect(cfg_test_ifindex, 0);
+		return err ? err : forward_by(ctx, cfg_test_ifindex);
 	}
 #ifdef WEFT_XDP
 	/* At tc 0 makes the kernel check the real packet, merged segments and all. */

@@ -52,6 +52,7 @@ const TC: Readonly<Record<number, Verdict>> = {
 const XDP: Readonly<Record<number, Verdict>> = {
   [XdpVerdict.PASS]: 'pass',
   [XdpVerdict.DROP]: 'drop',
+  [XdpVerdict.TX]: 'redirect',
   [XdpVerdict.REDIRECT]: 'redirect',
 }
 
