@@ -19,6 +19,11 @@ const daemons: Daemons = {
     const { config, values } = loadConfig({ flags, env: context.env })
     await runAgent(config, values, packageVersion(), context.signal)
   },
+  async cleanup(flags, context) {
+    const [{ loadConfig }, { cleanup }] = await Promise.all([import('./config.ts'), import('./cleanup.ts')])
+    const { config } = loadConfig({ flags, env: context.env })
+    await cleanup(config, (line) => context.stderr(`${line}\n`))
+  },
   async apiserver(flags, context) {
     stopOnSignals()
     const [{ loadApiserverConfig }, { runApiserver }] = await Promise.all([

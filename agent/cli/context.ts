@@ -28,6 +28,8 @@ export type FlagValues = Readonly<Record<string, string | boolean>>
 /** The long-running programs; each resolves when its signal was aborted and everything is stopped. */
 export interface Daemons {
   agent(flags: FlagValues, context: CliContext): Promise<void>
+  /** `weft agent --cleanup`: ends by itself. */
+  cleanup(flags: FlagValues, context: CliContext): Promise<void>
   apiserver(flags: FlagValues, context: CliContext): Promise<void>
 }
 

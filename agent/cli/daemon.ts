@@ -1,16 +1,7 @@
 import type { Command } from 'commander'
 import type { CliContext, FlagValues } from './context.ts'
+import type { Setting } from '../lib/settings.ts'
 import { scalar } from './table.ts'
-
-/** One setting of a long-running program, as its configuration declares it. */
-export interface Setting {
-  readonly key: string
-  /** `--cluster-name <name>`. */
-  readonly flag: string
-  readonly env: string
-  readonly description: string
-  readonly default: unknown
-}
 
 export function addAgent(program: Command, context: CliContext, settings: readonly Setting[]): void {
   const agent = program
@@ -24,10 +15,17 @@ export function addAgent(program: Command, context: CliContext, settings: readon
       `
 Examples:
   weft agent --config /etc/weft/agent.yaml
-  weft agent --cluster-name west --cluster-id 1 --manifests /etc/weft/manifests`,
+  weft agent --cluster-name west --cluster-id 1 --manifests /etc/weft/manifests
+  weft agent --cleanup`,
+    )
+    .option(
+      '--cleanup',
+      'remove all that agents left in the kernel (programs, maps, routes), and end; traffic to services stops',
     )
   addSettings(agent, settings)
-  agent.action((_options, command: Command) => context.daemons.agent(givenFlags(command, settings), context))
+  agent.action((options: { cleanup?: boolean }, command: Command) =>
+    context.daemons[options.cleanup === true ? 'cleanup' : 'agent'](givenFlags(command, settings), context),
+  )
 }
 
 export function addApiserver(program: Command, context: CliContext, settings: readonly Setting[]): void {

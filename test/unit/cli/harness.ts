@@ -20,6 +20,8 @@ export interface Outcome {
   readonly socket: string | undefined
   /** What a daemon was started with. */
   readonly flags: FlagValues | undefined
+  /** Which one it was. */
+  readonly daemon: string | undefined
 }
 
 export interface Setup {
@@ -54,10 +56,14 @@ export async function weft(line: string, setup: Setup = {}): Promise<Outcome> {
   let err = ''
   let socket: string | undefined
   let flags: FlagValues | undefined
-  const start = async (given: FlagValues): Promise<void> => {
-    flags = given
-    if (setup.daemonError !== undefined) throw setup.daemonError
-  }
+  let daemon: string | undefined
+  const start =
+    (name: string) =>
+    async (given: FlagValues): Promise<void> => {
+      flags = given
+      daemon = name
+      if (setup.daemonError !== undefined) throw setup.daemonError
+    }
   const context: CliContext = {
     stdout: (text) => void (out += text),
     stderr: (text) => void (err += text),
@@ -69,11 +75,11 @@ export async function weft(line: string, setup: Setup = {}): Promise<Outcome> {
     clock: setup.clock ?? impatientClock(),
     signal: new AbortController().signal,
     exitCode: 0,
-    daemons: { agent: start, apiserver: start },
+    daemons: { agent: start('agent'), cleanup: start('cleanup'), apiserver: start('apiserver') },
   }
   const argv = line.split(' ').filter((word) => word !== '')
   const code = await runCli(argv, context, '0.1.0', setup.settings ?? { agent: [], apiserver: [] })
-  return { code, out, err, socket, flags }
+  return { code, out, err, socket, flags, daemon }
 }
 
 /** Standard output of a command that must succeed without a word on stderr. */

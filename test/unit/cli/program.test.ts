@@ -121,6 +121,12 @@ describe('daemons', () => {
     })
   })
 
+  it('--cleanup takes the place of running', async () => {
+    const cleaned = await weft('agent --cleanup --cluster-name west', { settings })
+    expect(cleaned).toMatchObject({ code: 0, daemon: 'cleanup', flags: { 'cluster-name': 'west' } })
+    expect((await weft('agent', { settings })).daemon).toBe('agent')
+  })
+
   it('exit with 2 for a configuration that cannot be used, with 1 for anything else', async () => {
     const invalid = new ConfigError('config-invalid', 'clusterId: 300', { hint: 'allowed: 0 to 255' })
     expect(await weft('agent', { settings, daemonError: invalid })).toMatchObject({
