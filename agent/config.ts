@@ -15,9 +15,9 @@ export interface Config {
   /** 1-255; 0 is a cluster that is in no mesh. */
   readonly clusterId: number
   readonly nodeName: string
-  /** Undefined: taken from the own Node object. */
+  /** Undefined: the first one of the uplink. */
   readonly nodeIp: string | undefined
-  /** Device towards other nodes and clients; undefined: the one that has the node's address. */
+  /** Device towards other nodes and clients; undefined: the one that has `nodeIp`, else that of the default route. */
   readonly uplink: string | undefined
   /** Undefined: taken from the own Node object. */
   readonly podCidr: string | undefined
@@ -121,14 +121,15 @@ const AGENT: SettingTable<Config> = {
     schema: form.ipv4.optional(),
     default: undefined,
     allowed: 'an IPv4 address',
-    description: 'address other nodes reach this one at; otherwise that of the Node object',
+    description: 'address other nodes reach this one at; otherwise the first one of the uplink',
     value: '<address>',
   },
   uplink: {
     schema: form.device.optional(),
     default: undefined,
     allowed: 'the name of a network device',
-    description: 'device towards other nodes and clients; otherwise the one with the node address',
+    description:
+      'device towards other nodes and clients; otherwise the one with the node address, or of the default route',
     value: '<device>',
   },
   podCidr: {
@@ -288,6 +289,9 @@ export function loadConfig(input: ConfigInput): Loaded<Config> {
     }
     if (config.clustermeshConfig !== undefined && config.clusterId === 0) {
       complain('clusterId', 'a cluster that connects to others (clustermeshConfig) needs an id from 1 to 255')
+    }
+    if (config.nodePortRange?.[1] === 65535) {
+      complain('nodePortRange', 'must end below 65535: source ports of forwarded flows come behind it')
     }
     if (config.cacheTTL <= config.unreachableAfter) {
       complain('cacheTTL', 'must be longer than unreachableAfter')

@@ -154,6 +154,10 @@ describe('loadConfig', () => {
     [{ 'unreachable-after': '0s' }, 'unreachableAfter is "0s"'],
     [{ 'unreachable-after': '10m' }, 'cacheTTL is "5m" (default): must be longer than unreachableAfter'],
     [{ 'node-port-range': '32767-30000' }, 'nodePortRange is "32767-30000"'],
+    [
+      { 'node-port-range': '30000-65535' },
+      'nodePortRange is "30000-65535" (flag --node-port-range): must end below 65535',
+    ],
     [{ 'node-port-range': '1-65536' }, 'nodePortRange is "1-65536"'],
     [{ 'auto-direct-node-routes': 'maybe' }, 'autoDirectNodeRoutes is "maybe"'],
     [{ 'map-sizes-services': '0' }, 'mapSizes.services is "0"'],
