@@ -7,6 +7,7 @@ import type { Snapshot } from './desired/snapshot.ts'
 import type { Clock } from './lib/clock.ts'
 import type { Address } from './types/address.ts'
 import type { SlotBackend } from './types/frontend.ts'
+import type { Problem } from './types/problem.ts'
 import { startApi } from './api/server.ts'
 import { DEFAULT_MAGLEV_SEED, maglevTable, parseMaglevSeed } from './desired/maglev.ts'
 import { systemClock } from './lib/clock.ts'
@@ -55,6 +56,7 @@ export async function runAgent(
     const sync = new SyncGates()
     sync.register(LOCAL_SOURCE)
     const writer = new Writer(tables, sync)
+    writer.setProblems('sysctls', sysctlProblems(datapath.sysctls))
 
     const lb = openLoadBalancer(datapath.maps, clock)
     stops.push(() => lb.close())
@@ -134,6 +136,18 @@ function openDatapath(config: Config, place: NodePlace): Datapath {
       cfg_snat_port_min: last + 1,
       cfg_maglev_seed: parseMaglevSeed(DEFAULT_MAGLEV_SEED).packet4,
     },
+  })
+}
+
+/** Kernel settings that forwarding needs and that could not be made: forwarding goes on as far as it can. */
+function sysctlProblems(reports: Datapath['sysctls']): Problem[] {
+  return reports.flatMap(({ name, value, before, error }) => {
+    if (error === undefined) return []
+    return {
+      code: 'sysctl-refused',
+      message: `${name} is ${before ?? 'unknown'} and cannot be set to ${value}: ${error}`,
+      hint: `set it where /proc/sys may be written: sysctl -w ${name}=${value}`,
+    }
   })
 }
 

@@ -67,6 +67,15 @@ export function serviceFromObject(object: V1Service, context: ConvertContext): C
       hint: 'Only an API server assigns node ports; write the nodePort you want.',
     })
   }
+  const sourceRanges = readSourceRanges(spec.at('loadBalancerSourceRanges'))
+  // Said aloud: a service that was meant to be closed to most of the world is open to all of it.
+  if (type === 'LoadBalancer' && sourceRanges.length > 0) {
+    problems.push({
+      code: 'source-ranges-not-enforced',
+      message: `${who}: spec.loadBalancerSourceRanges is not enforced: every client is answered`,
+      hint: 'Filter in front of the nodes, or at the backends; they see the client where they are on the node it asked.',
+    })
+  }
 
   const row: Service = {
     name: serviceName(meta.namespace ?? '', meta.name ?? ''),
@@ -89,7 +98,7 @@ export function serviceFromObject(object: V1Service, context: ConvertContext): C
     internalTrafficPolicy: choose(spec.at('internalTrafficPolicy'), POLICIES, 'Cluster'),
     sessionAffinitySeconds:
       choose(spec.at('sessionAffinity'), AFFINITIES, 'None') === 'ClientIP' ? readTimeout(spec) : 0,
-    sourceRanges: readSourceRanges(spec.at('loadBalancerSourceRanges')),
+    sourceRanges,
     healthCheckNodePort: spec.at('healthCheckNodePort').optionalPort(),
     algorithm,
     problems,

@@ -85,7 +85,7 @@ describe('serviceFromObject', () => {
         { name: 'http', protocol: 6, port: 80, targetPort: 'web', nodePort: 30080 },
         { name: 'dns', protocol: 17, port: 53, targetPort: 5353, nodePort: undefined },
       ],
-      problems: [],
+      problems: [{ code: 'source-ranges-not-enforced' }],
     })
     expect(service.clusterIPs.map(formatAddress)).toEqual(['10.2.0.7'])
     expect(service.externalIPs.map(formatAddress)).toEqual(['192.0.2.1'])
@@ -106,6 +106,13 @@ describe('serviceFromObject', () => {
     expect(row({ spec: { loadBalancerSourceRanges: ['fd00::/8'] } }).sourceRanges.map(formatCidr)).toEqual([
       '0.0.0.0/32',
     ])
+  })
+
+  it('says that source ranges do not close a load balancer', () => {
+    const spec = { loadBalancerSourceRanges: ['10.0.0.0/8'] }
+    const codes = (type: string): string[] => row({ spec: { ...spec, type } }).problems.map((each) => each.code)
+    expect(codes('LoadBalancer')).toEqual(['source-ranges-not-enforced'])
+    expect(codes('ClusterIP')).toEqual([])
   })
 
   it('gives headless and ExternalName services no address', () => {
