@@ -15,9 +15,6 @@ export const REASON_NAMES: ReadonlyMap<number, string> = new Map(
   Object.entries(DropReason).map(([name, number]) => [number, readable(name)]),
 )
 
-/** Reasons from this number on are drops. */
-export const FIRST_DROP_REASON: number = DropReason.DROP_INVALID_PACKET
-
 export function reasonName(reason: number): string {
   return REASON_NAMES.get(reason) ?? `reason-${reason}`
 }

@@ -6,8 +6,6 @@ import { AddrFamily, EpFlag, EpKey, EpVal, MAPS } from './layout.gen.ts'
 /** Addresses that live on this node, its own included. */
 export const ENDPOINT_MAP = MAPS.w_ep_v1
 
-export const ENDPOINT_FLAGS = EpFlag
-
 export const endpointKey: Codec<Address> = {
   size: EpKey.size,
   encode(address, buffer, offset = 0) {

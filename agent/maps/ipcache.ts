@@ -6,7 +6,6 @@ import { AddrFamily, Identity, IpcFlag, IpcKey, IpcVal, MAPS } from './layout.ge
 /** Prefix → identity and node: a longest-prefix-match trie. */
 export const IPCACHE_MAP = MAPS.w_ipc_v1
 
-export const IPCACHE_FLAGS = IpcFlag
 export const RESERVED_IDENTITIES = Identity
 
 /** Bits before the address that `prefixlen` counts too. */

@@ -56,8 +56,3 @@ export function maskAddress(address: Address, bits: number): Address {
 export function cidrContains(cidr: Cidr, address: Address): boolean {
   return maskAddress(address, cidr.bits) === cidr.address
 }
-
-export function cidrsOverlap(a: Cidr, b: Cidr): boolean {
-  const bits = Math.min(a.bits, b.bits)
-  return maskAddress(a.address, bits) === maskAddress(b.address, bits)
-}
