@@ -3,7 +3,7 @@
  * Prints one JSON line per number of services.
  */
 import { execFileSync } from 'node:child_process'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import type { Address } from '../../agent/types/address.ts'
 import { desiredFrontends } from '../../agent/desired/frontends.ts'
 import { systemClock } from '../../agent/lib/clock.ts'
@@ -33,10 +33,13 @@ export interface ConnectReply {
   /** Median of each round in ns: without weft, and with it. */
   readonly plain: readonly number[]
   readonly weft: readonly number[]
+  /** What each of our programs cost per connection, set-up and end included. */
+  readonly programs: string
 }
 
 const ROUNDS = 60
 const BATCH = 60
+const PROFILE_ROUNDS = 10
 const BACKEND = '10.72.0.5'
 const BACKEND_PORT = 8080
 const CLUSTER_IP = '10.99.1.1'
@@ -130,7 +133,8 @@ for (const services of request.services) {
   await fill(services)
   for (const way of request.ways) {
     const { a, b } = await measure(way)
-    process.stdout.write(`${JSON.stringify({ services, way, plain: a, weft: b } satisfies ConnectReply)}\n`)
+    const reply: ConnectReply = { services, way, plain: a, weft: b, programs: await profile(way) }
+    process.stdout.write(`${JSON.stringify(reply)}\n`)
   }
 }
 balancer.close()
@@ -154,7 +158,7 @@ async function fill(count: number): Promise<void> {
   await balancer.set([...tables.services.values()].flatMap((row) => desiredFrontends(snapshot, row.name).frontends))
 }
 
-async function measure(way: Way): Promise<{ a: number[]; b: number[] }> {
+async function measure(way: Way, rounds = ROUNDS): Promise<{ a: number[]; b: number[] }> {
   const { cgroups } = request
   const sides =
     way === 'socket'
@@ -166,8 +170,33 @@ async function measure(way: Way): Promise<{ a: number[]; b: number[] }> {
           [netns('client'), cgroups.plain, BACKEND, BACKEND_PORT],
           [netns('client'), cgroups.plain, WEFT_NODE, NODE_PORT],
         ]
-  const args = [ROUNDS, BATCH, netns('backend'), BACKEND, BACKEND_PORT, ...sides.flat()].map(String)
+  const args = [rounds, BATCH, netns('backend'), BACKEND, BACKEND_PORT, ...sides.flat()].map(String)
   // On one CPU: packets between namespaces are then handled inside the call, and nothing waits for a wake-up elsewhere.
   const answer = await pinned(async () => execFileSync(built('connect'), args, { encoding: 'utf8', timeout: 60_000 }))
   return JSON.parse(answer) as { a: number[]; b: number[] }
+}
+
+/** The kernel's own statistics of our programs; kept out of the measurement, which they would slow down. */
+async function profile(way: Way): Promise<string> {
+  const setting = '/proc/sys/kernel/bpf_stats_enabled'
+  const before = readFileSync(setting, 'utf8')
+  const read = (): { name: string; ns: number; runs: number }[] =>
+    datapath.programs.map(({ name, id }) => {
+      using program = BpfProgram.openById(id)
+      const { runTimeNs, runCount } = program.info()
+      return { name, ns: Number(runTimeNs), runs: Number(runCount) }
+    })
+  writeFileSync(setting, '1')
+  try {
+    const start = read()
+    await measure(way, PROFILE_ROUNDS)
+    const connections = (PROFILE_ROUNDS + 1) * BATCH
+    return read()
+      .map((end, i) => ({ name: end.name, ns: end.ns - start[i]!.ns, runs: end.runs - start[i]!.runs }))
+      .filter(({ runs }) => runs > 0)
+      .map(({ name, ns, runs }) => `${name} ${(runs / connections).toFixed(1)} × ${(ns / runs).toFixed(0)} ns`)
+      .join(', ')
+  } finally {
+    writeFileSync(setting, before)
+  }
 }

@@ -50,7 +50,7 @@ export async function benchConnect(ids: ReadonlySet<string>): Promise<Result[]> 
   }
 }
 
-function resultOf({ services, way, plain, weft }: ConnectReply): Result {
+function resultOf({ services, way, plain, weft, programs }: ConnectReply): Result {
   const { id, what, against } = WAYS[way]
   return result({
     id: `${id}@${services}`,
@@ -59,6 +59,7 @@ function resultOf({ services, way, plain, weft }: ConnectReply): Result {
     goal: GOAL,
     against: `${against} ${us(median(plain))}`,
     detail: `p50 ${us(median(weft))}`,
+    profile: `programs per connection, its end included: ${programs}`,
   })
 }
 

@@ -133,4 +133,95 @@ int bench_uplink_new(struct xdp_md *xdp)
 	return restore_new(xdp) ? uplink(xdp) : XDP_ABORTED;
 }
 
+/* Where the time goes: each of these goes one step further along the path than the one before, and ends there. */
+
+static __always_inline bool parsed(struct xdp_md *xdp, struct pkt *p)
+{
+	return pkt_parse(xdp, p) == PARSE_OK;
+}
+
+static __always_inline struct be_val *chosen(const struct pkt *p)
+{
+	struct svc_val *svc = svc_lookup(p->key.daddr, p->key.dport, p->key.proto, SVC_SCOPE_EXT);
+	__u32 id = svc ? select_backend(svc, &p->key, 0) : 0;
+
+	return id ? backend_lookup(id) : NULL;
+}
+
+SEC("xdp")
+int step_parse(struct xdp_md *xdp)
+{
+	struct pkt p = {};
+
+	return restore(xdp) && parsed(xdp, &p) ? (p.key.sport ^ p.l4_check ^ p.tot_len) & 1 : XDP_DROP;
+}
+
+SEC("xdp")
+int step_service(struct xdp_md *xdp)
+{
+	struct pkt p = {};
+
+	if (!restore(xdp) || !parsed(xdp, &p))
+		return XDP_ABORTED;
+	return svc_lookup(p.key.daddr, p.key.dport, p.key.proto, SVC_SCOPE_EXT) ? XDP_PASS : XDP_DROP;
+}
+
+SEC("xdp")
+int step_select(struct xdp_md *xdp)
+{
+	struct pkt p = {};
+
+	if (!restore(xdp) || !parsed(xdp, &p))
+		return XDP_ABORTED;
+	return chosen(&p) ? XDP_PASS : XDP_DROP;
+}
+
+SEC("xdp")
+int step_rewrite(struct xdp_md *xdp)
+{
+	struct pkt p = {};
+	struct flow_rw rw;
+	struct be_val *be;
+
+	if (!restore(xdp) || !parsed(xdp, &p))
+		return XDP_ABORTED;
+	be = chosen(&p);
+	if (!be)
+		return XDP_DROP;
+	flow_rw_set(&rw, &p.key, p.key.saddr, be->addr, p.key.sport, be->port);
+	return pkt_rewrite(xdp, &p, &rw, true) ? XDP_DROP : XDP_PASS;
+}
+
+SEC("xdp")
+int step_flow(struct xdp_md *xdp)
+{
+	struct pkt p = {};
+
+	if (!restore(xdp) || !parsed(xdp, &p))
+		return XDP_ABORTED;
+	return flow_lookup(&p.key) ? XDP_PASS : XDP_DROP;
+}
+
+/* A flow that is not there, and one of its two entries. */
+SEC("xdp")
+int step_flow_new(struct xdp_md *xdp)
+{
+	struct pkt p = {};
+
+	if (!restore_new(xdp) || !parsed(xdp, &p))
+		return XDP_ABORTED;
+	return flow_lookup(&p.key) ? XDP_PASS : XDP_DROP;
+}
+
+SEC("xdp")
+int step_insert_new(struct xdp_md *xdp)
+{
+	struct flow_val flow = {};
+	struct pkt p = {};
+
+	if (!restore_new(xdp) || !parsed(xdp, &p) || flow_lookup(&p.key))
+		return XDP_ABORTED;
+	return flow_insert(&p.key, &flow, BPF_NOEXIST) ? XDP_DROP : XDP_PASS;
+}
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -30,8 +30,9 @@ const results: Result[] = []
 for (const suite of SUITES) {
   const ids = new Set(suite.ids.filter((id) => asked.length === 0 || asked.includes(id)))
   if (ids.size === 0) continue
-  process.stderr.write(`measuring ${[...ids].join(', ')}\n`)
+  const start = performance.now()
   results.push(...(await suite.run(ids)))
+  process.stderr.write(`measured ${[...ids].join(', ')} in ${((performance.now() - start) / 1000).toFixed(0)} s\n`)
 }
 process.stdout.write(render(results))
 mkdirSync(BUILD, { recursive: true })
