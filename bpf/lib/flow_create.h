@@ -10,7 +10,7 @@
 
 /* The node's own source address towards backends elsewhere; network order. */
 const volatile __be32 cfg_snat_addr = 0;
-/* Source ports for them, host order, both ends included. Disjoint from the NodePort range and from local sockets. */
+/* Source ports for them, host order, both ends included, at least two. Disjoint from the NodePort range. */
 const volatile __u16 cfg_snat_port_min = 32768;
 const volatile __u16 cfg_snat_port_max = 65535;
 /* Makes the port that is tried first unpredictable from outside; one random number per node. */
@@ -40,7 +40,8 @@ static __always_inline int flow_claim_port(struct flow_key *key, struct flow_val
 	bool own_addr = key->daddr == client->saddr;
 	__u16 sport = bpf_ntohs(client->sport);
 	bool in_range = sport >= cfg_snat_port_min && sport <= cfg_snat_port_max;
-	__u32 step = bpf_get_prandom_u32() | 1;
+	/* Odd where the range is even: with a power of two every port comes up before one comes again. */
+	__u32 step = (1 + bpf_get_prandom_u32() % (range - 1)) | !(range & 1);
 	struct flow_val *old;
 	__u32 offset, i;
 	long err;
@@ -48,7 +49,6 @@ static __always_inline int flow_claim_port(struct flow_key *key, struct flow_val
 	offset = jhash_3words(client->saddr ^ client->daddr, key->saddr ^ key->sport,
 			      ((__u32)client->dport << 16) | client->sport, cfg_snat_secret);
 	offset = in_range ? sport - cfg_snat_port_min : offset % range;
-	step %= range;
 	key->dport = own_addr || in_range ? client->sport : bpf_htons(cfg_snat_port_min + offset);
 
 	for (i = 0; i < SNAT_TRIES; i++) {

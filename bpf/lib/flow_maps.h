@@ -8,7 +8,7 @@
 #define FLOW_TCP_MAX_ENTRIES 524288
 #define FLOW_ANY_MAX_ENTRIES 262144
 
-/* Flow state, TCP. Written by programs; the agent only deletes. */
+/* Flow state, TCP. Written by programs alone. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__type(key, struct flow_key);
