@@ -20,7 +20,8 @@ export const CALL_TIMEOUT_MS = 5000
 
 /**
  * A client that fails instead of hiding a failure: no retries of its own (the callers have theirs, and know what may be
- * repeated), a deadline on each call, keepalive that notices a dead peer within 15 s.
+ * repeated), a deadline on each call. Dead peers are noticed by the deadline and by the session's own requests; HTTP/2 pings
+ * only back them: etcd takes pings without a call under way, or many of them, for abuse and ends the connection.
  *
  * The subchannel pool is local because a connection that was accepted but never answered stays in the global pool and is
  * handed to every later client: a new client would hang as the old one did.
@@ -43,9 +44,9 @@ export function createEtcdClient(endpoint: EtcdEndpoint): Etcd3 {
           },
         }),
     grpcOptions: {
-      'grpc.keepalive_time_ms': 10_000,
+      'grpc.keepalive_time_ms': 20_000,
       'grpc.keepalive_timeout_ms': 5000,
-      'grpc.keepalive_permit_without_calls': 1,
+      'grpc.keepalive_permit_without_calls': 0,
       'grpc.max_receive_message_length': -1,
       'grpc.use_local_subchannel_pool': 1,
       'grpc.initial_reconnect_backoff_ms': 500,
