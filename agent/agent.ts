@@ -9,12 +9,13 @@ import type { Address } from './types/address.ts'
 import type { SlotBackend } from './types/frontend.ts'
 import type { Problem } from './types/problem.ts'
 import { startApi } from './api/server.ts'
-import { DEFAULT_MAGLEV_SEED, maglevTable, parseMaglevSeed } from './desired/maglev.ts'
+import { maglevTable, parseMaglevSeed } from './desired/maglev.ts'
+import { DEFAULT_MAGLEV_SEED } from './types/maglev.ts'
 import { systemClock } from './lib/clock.ts'
 import { createLog } from './lib/log.ts'
 import { findNodePlace } from './node.ts'
 import { Pipelines } from './pipelines.ts'
-import { startManifestSource } from './sources/manifests/source.ts'
+import { requireManifestDirectory, startManifestSource } from './sources/manifests/source.ts'
 import { startMeshSource } from './sources/mesh/index.ts'
 import { GRACE_MS, IdPool } from './state/ids.ts'
 import { Regions } from './state/regions.ts'
@@ -49,6 +50,8 @@ export async function runAgent(
   const stops: (() => Promise<void> | void)[] = []
   try {
     const place = await findNodePlace(config)
+    // Before anything is attached: a configuration that cannot be used changes nothing.
+    await requireManifestDirectory(config.manifests)
     const datapath = openDatapath(config, place)
     stops.push(() => datapath.close())
 
@@ -134,6 +137,8 @@ function openDatapath(config: Config, place: NodePlace): Datapath {
       // Where the search for a free port starts must not be guessable from outside (RFC 6056).
       cfg_snat_secret: randomInt(2 ** 32),
       cfg_snat_port_min: last + 1,
+      // Nobody reads the ring: full, it would only add to what is counted as lost.
+      cfg_events: false,
       cfg_maglev_seed: parseMaglevSeed(DEFAULT_MAGLEV_SEED).packet4,
     },
   })

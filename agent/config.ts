@@ -7,6 +7,7 @@ import type { LogLevel } from './lib/log.ts'
 import { LOG_LEVELS } from './lib/log.ts'
 import * as form from './lib/schemas.ts'
 import type { DefaultContext, Loaded, SettingSpec, SettingsInput, SettingTable } from './lib/settings.ts'
+import { MAGLEV_SIZES } from './types/maglev.ts'
 import { describeSettings, loadSettings } from './lib/settings.ts'
 
 /** The agent's configuration: validated as a whole, frozen. Durations are milliseconds. */
@@ -19,8 +20,6 @@ export interface Config {
   readonly nodeIp: string | undefined
   /** Device towards other nodes and clients; undefined: the one that has `nodeIp`, else that of the default route. */
   readonly uplink: string | undefined
-  /** Undefined: taken from the own Node object. */
-  readonly podCidr: string | undefined
   readonly manifests: string
   /** Undefined: no mesh. */
   readonly clustermeshConfig: string | undefined
@@ -65,8 +64,6 @@ export interface ApiserverConfig {
 
 const SECOND = 1_000
 const HOUR = 3_600_000
-/** Cilium's list, so that mixed meshes can agree on one. */
-const MAGLEV_SIZES = [251, 509, 1021, 2039, 4093, 8191, 16381, 32749, 65521, 131071]
 const SIZE = { schema: form.integer(256, 1 << 26), allowed: `a number from 256 to ${1 << 26}`, value: '<entries>' }
 const DIRECTORY = { schema: form.path, allowed: 'a directory', value: '<directory>', path: true }
 const SOCKET = {
@@ -132,13 +129,6 @@ const AGENT: SettingTable<Config> = {
       'device towards other nodes and clients; otherwise the one with the node address, or of the default route',
     value: '<device>',
   },
-  podCidr: {
-    schema: form.cidr.optional(),
-    default: undefined,
-    allowed: 'an IPv4 prefix without host bits, like 10.0.1.0/24',
-    description: 'prefix of the pods of this node; otherwise that of the Node object',
-    value: '<prefix>',
-  },
   manifests: MANIFESTS,
   clustermeshConfig: {
     ...DIRECTORY,
@@ -182,7 +172,10 @@ const AGENT: SettingTable<Config> = {
     value: '<name>',
   },
   'loadBalancer.maglevTableSize': {
-    schema: z.union([z.literal('auto'), form.integer(1, 131071).refine((size) => MAGLEV_SIZES.includes(size))]),
+    schema: z.union([
+      z.literal('auto'),
+      form.integer(1, 131071).refine((size) => (MAGLEV_SIZES as readonly number[]).includes(size)),
+    ]),
     default: 16381,
     allowed: `${MAGLEV_SIZES.join(', ')}, or auto`,
     description: 'entries of a Maglev table, equal on all nodes of the mesh',

@@ -1,9 +1,5 @@
 import { WeftError } from '../lib/errors.ts'
-
-/** The table sizes all nodes of a mesh may be configured with: primes, as Cilium lists them. */
-export const MAGLEV_SIZES = [251, 509, 1021, 2039, 4093, 8191, 16381, 32749, 65521, 131071] as const
-
-export const DEFAULT_MAGLEV_SIZE = 16381
+import { MAGLEV_SIZES } from '../types/maglev.ts'
 
 /** A table size outside the list. */
 export class MaglevError extends WeftError {}

@@ -35,14 +35,6 @@ export const socketPath: z.ZodType<string> = z
 
 export const ipv4: z.ZodType<string> = z.string().refine((text) => isIPv4(text) && text !== '0.0.0.0')
 
-/** `10.0.0.0/16` without bits beyond the length. */
-export const cidr: z.ZodType<string> = z.string().refine((text) => {
-  const [address = '', bits = ''] = text.split('/')
-  if (!isIPv4(address) || !/^([1-9]|[12]\d|3[0-2])$/.test(bits)) return false
-  const value = address.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0)
-  return value % 2 ** (32 - Number(bits)) === 0
-})
-
 /** `30000-32767` as [first, last]. */
 export const portRange: z.ZodType<readonly [number, number]> = z.string().transform((text, context) => {
   const [, first, last] = /^(\d{1,5})-(\d{1,5})$/.exec(text) ?? []

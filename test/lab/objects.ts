@@ -67,7 +67,6 @@ export function agentConfig(
     nodeName: node.name,
     nodeIp: node.ip,
     uplink: UPLINK,
-    podCidr: node.podCidr,
     manifests: paths.manifests,
     clustermeshConfig: paths.clustermesh,
     bpfRoot: BPF_ROOT,

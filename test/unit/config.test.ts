@@ -141,8 +141,6 @@ describe('loadConfig', () => {
     [{ 'cluster-name': '-a' }, 'clusterName is "-a"'],
     [{ 'node-ip': '172.18.0' }, 'nodeIp is "172.18.0"'],
     [{ 'node-ip': '010.0.0.1' }, 'nodeIp is "010.0.0.1"'],
-    [{ 'pod-cidr': '10.0.1.7/24' }, 'podCidr is "10.0.1.7/24"'],
-    [{ 'pod-cidr': '10.0.1.0' }, 'podCidr is "10.0.1.0"'],
     [{ uplink: 'a-name-that-is-too-long' }, 'uplink is "a-name-that-is-too-long"'],
     [{ 'log-level': 'loud' }, 'logLevel is "loud" (flag --log-level); allowed: debug, info, warn, error, silent'],
     [

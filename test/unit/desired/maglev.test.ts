@@ -2,15 +2,9 @@ import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { MaglevBackend } from '../../../agent/desired/maglev.ts'
-import {
-  DEFAULT_MAGLEV_SEED,
-  fillTable,
-  maglevTable,
-  packetHash4,
-  packetSlot4,
-  parseMaglevSeed,
-} from '../../../agent/desired/maglev.ts'
-import { MAGLEV_SIZES, maglevSizeFor } from '../../../agent/desired/maglev-size.ts'
+import { fillTable, maglevTable, packetHash4, packetSlot4, parseMaglevSeed } from '../../../agent/desired/maglev.ts'
+import { maglevSizeFor } from '../../../agent/desired/maglev-size.ts'
+import { DEFAULT_MAGLEV_SEED, MAGLEV_SIZES } from '../../../agent/types/maglev.ts'
 import { jhash6 } from '../../../agent/lib/jhash.ts'
 import { parseAddress } from '../../../agent/types/address.ts'
 import type { Protocol } from '../../../agent/types/service.ts'
