@@ -7,7 +7,7 @@ import type { SyncGates } from './state/sync.ts'
 import type { Tables } from './state/tables.ts'
 import type { Frontend } from './types/frontend.ts'
 import { ownIdentities, podIdentity } from './desired/pod-identity.ts'
-import { describeError } from './lib/errors.ts'
+import { describeError, hintOf } from './lib/errors.ts'
 import { formatAddress, formatCidr } from './types/address.ts'
 import type { Snapshot } from './desired/snapshot.ts'
 
@@ -72,5 +72,7 @@ export function agentView(options: ViewOptions): AgentView {
 
 function targetReport<V extends object>(name: string, reconciler: Reconciler<V>): StatusReport['targets'][number] {
   const { lastError, ...stats } = reconciler.stats()
-  return { name, ...stats, ...(lastError === undefined ? {} : { lastError: describeError(lastError) }) }
+  if (lastError === undefined) return { name, ...stats }
+  const hint = hintOf(lastError)
+  return { name, ...stats, lastError: describeError(lastError), ...(hint === undefined ? {} : { hint }) }
 }

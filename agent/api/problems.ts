@@ -113,6 +113,8 @@ function targetProblem(target: StatusReport['targets'][number], told: ReadonlySe
   return {
     code: 'target-failing',
     message: `${target.name}: ${target.failing} of ${target.desired} entries cannot be written: ${target.lastError ?? 'unknown error'}`,
-    hint: 'they are tried again on their own; weft status --verbose shows the numbers, the agent log every key',
+    hint:
+      target.hint ??
+      'they are tried again on their own; weft status --verbose shows the numbers, the agent log every key',
   }
 }

@@ -33,6 +33,8 @@ export interface StatusReport {
     readonly failing: number
     readonly drift: number
     readonly lastError?: string
+    /** What to do about it. */
+    readonly hint?: string
   }[]
   readonly clusterMesh: ClusterMeshReport
 }

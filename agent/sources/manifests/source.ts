@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises'
 import { setImmediate } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '../../lib/clock.ts'
@@ -54,6 +55,25 @@ export async function startManifestSource(options: ManifestSourceOptions): Promi
   return { stop: () => source.stop() }
 }
 
+/** @throws ConfigError as `startManifestSource`; for those who have something else to do before they start it */
+export async function requireManifestDirectory(directory: string): Promise<void> {
+  try {
+    await readdir(directory)
+  } catch (error) {
+    throw notADirectory(directory, error)
+  }
+}
+
+function notADirectory(directory: string, error: unknown): unknown {
+  const { code } = error as NodeJS.ErrnoException
+  if (code !== 'ENOENT' && code !== 'ENOTDIR' && code !== 'EACCES') return error
+  const why = { ENOENT: 'does not exist', ENOTDIR: 'is not a directory', EACCES: 'may not be read' }[code]
+  return new ConfigError('manifests-directory', `the directory of manifests ${directory} ${why}`, {
+    hint: `Make it (mkdir -p ${directory}; it may be empty) or name another one with --manifests.`,
+    cause: error,
+  })
+}
+
 class Source {
   readonly #options: ManifestSourceOptions
   readonly #parser: ManifestParser
@@ -91,7 +111,7 @@ class Source {
     await this.#running
     if (failure !== undefined) {
       await this.stop()
-      throw this.#notADirectory(failure)
+      throw notADirectory(this.#options.directory, failure)
     }
     if (!this.#synced && !this.#stopped) this.#cancelSync = clock.after(FAULTY_START_MS, () => this.#openGate())
     this.#finished()
@@ -191,17 +211,6 @@ class Source {
     if (problems.length === 0) this.#problems.delete(origin)
     else this.#problems.set(origin, problems)
     this.#options.writer.setProblems(origin, problems)
-  }
-
-  #notADirectory(error: unknown): unknown {
-    const { code } = error as NodeJS.ErrnoException
-    if (code !== 'ENOENT' && code !== 'ENOTDIR' && code !== 'EACCES') return error
-    const why = { ENOENT: 'does not exist', ENOTDIR: 'is not a directory', EACCES: 'may not be read' }[code]
-    const { directory } = this.#options
-    return new ConfigError('manifests-directory', `the directory of manifests ${directory} ${why}`, {
-      hint: `Make it (mkdir -p ${directory}; it may be empty) or name another one with --manifests.`,
-      cause: error,
-    })
   }
 
   #cannotRead(error: unknown): Problem {

@@ -1,4 +1,5 @@
 import { accessSync, constants, statfsSync, statSync } from 'node:fs'
+import { release } from 'node:os'
 import path from 'node:path'
 import type { Feature } from '../../../native/index.ts'
 import { WeftError } from '../../lib/errors.ts'
@@ -20,14 +21,17 @@ export function objectPath(objectsDir: string, object: string): string {
  * Everything that can be known to be wrong before anything is touched. Throws DatapathError: `not-privileged`,
  * `kernel-too-old`, `libbpf-missing`, `no-bpffs`, `no-cgroup2`, `object-missing`, `no-uplink`.
  */
-export function checkMachine(options: {
-  objectsDir: string
-  bpfRoot: string
-  cgroupRoot: string
-  uplink: string
-}): void {
+export function checkMachine(
+  options: {
+    objectsDir: string
+    bpfRoot: string
+    cgroupRoot: string
+    uplink: string
+  },
+  kernel = release(),
+): void {
   demand('not-privileged', 'this process may not load eBPF programs', probePrivileges())
-  demand('kernel-too-old', 'the kernel is too old', probeKernel())
+  demand('kernel-too-old', 'the kernel is too old', probeKernel(kernel))
   demand('libbpf-missing', 'libbpf cannot be used', probeLibbpf())
   demand('no-bpffs', 'there is no bpffs to pin maps and programs in', probeBpffs(options.bpfRoot))
   demand('no-cgroup2', 'socket programs need a cgroup v2 directory', probeCgroup(options.cgroupRoot))
