@@ -9,7 +9,7 @@ import { systemClock } from '../../agent/lib/clock.ts'
 import { createEtcdClient } from '../../agent/lib/etcd.ts'
 import { EtcdSession } from '../../agent/lib/etcd-session.ts'
 
-/** A real etcd on loopback, alone in a directory of its own; killed by its pid. */
+/** A real etcd, on loopback unless told otherwise, alone in a directory of its own; killed by its pid. */
 export class EtcdProcess {
   readonly url: string
   readonly #directory: string
@@ -17,8 +17,8 @@ export class EtcdProcess {
   #child: ChildProcess | undefined
   #client: Etcd3 | undefined
 
-  private constructor(directory: string, port: number, peerPort: number) {
-    this.url = `http://127.0.0.1:${port}`
+  private constructor(directory: string, address: string, port: number, peerPort: number) {
+    this.url = `http://${address}:${port}`
     this.#directory = directory
     const peer = `http://127.0.0.1:${peerPort}`
     this.#arguments = [
@@ -29,9 +29,9 @@ export class EtcdProcess {
     ]
   }
 
-  static async start(): Promise<EtcdProcess> {
+  static async start(address = '127.0.0.1'): Promise<EtcdProcess> {
     const directory = await mkdtemp(join(tmpdir(), `weft-etcd-${process.pid}-`))
-    const etcd = new EtcdProcess(directory, await freePort(), await freePort())
+    const etcd = new EtcdProcess(directory, address, await freePort(), await freePort())
     await etcd.launch()
     return etcd
   }

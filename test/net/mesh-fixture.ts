@@ -88,16 +88,24 @@ export class West {
 }
 
 /** What an exporter called east (id 2) writes besides its records; on a lease if it is to be told from its successor. */
-export async function announceEast(
+export function announceEast(
   etcd: EtcdProcess,
   options: { id?: number; canaries?: boolean; leased?: boolean } = {},
 ): Promise<void> {
+  return announce(etcd, 'east', { id: 2, ...options })
+}
+
+export async function announce(
+  etcd: EtcdProcess,
+  cluster: string,
+  options: { id: number; canaries?: boolean; leased?: boolean },
+): Promise<void> {
   await etcd.put(HEARTBEAT_KEY, new Date().toISOString())
   const lease = options.leased === true ? (await etcd.client.leaseClient.leaseGrant({ TTL: 900 })).ID : '0'
-  const config = `{"id":${options.id ?? 2},"capabilities":{"syncedCanaries":true,"maxConnectedClusters":255,"serviceExportsEnabled":false}}`
-  await etcd.client.kv.put({ key: Buffer.from(clusterConfigKey('east')), value: Buffer.from(config), lease })
+  const config = `{"id":${options.id},"capabilities":{"syncedCanaries":true,"maxConnectedClusters":255,"serviceExportsEnabled":false}}`
+  await etcd.client.kv.put({ key: Buffer.from(clusterConfigKey(cluster)), value: Buffer.from(config), lease })
   if (options.canaries === false) return
-  for (const resource of MESH_RESOURCES) await etcd.put(canaryKey(resource, 'east'), 'now')
+  for (const resource of MESH_RESOURCES) await etcd.put(canaryKey(resource, cluster), 'now')
 }
 
 export const EAST_SERVICE = `{"cluster":"east","namespace":"default","name":"webpod","frontends":{"10.3.105.173":{"http":{"Protocol":"TCP","Port":80}}},"backends":{"10.1.0.190":{"http":{"Protocol":"TCP","Port":8080}},"10.1.1.41":{"http":{"Protocol":"TCP","Port":8080}}},"hostnames":{},"labels":{"app":"webpod"},"selector":{"app":"webpod"},"includeExternal":true,"shared":true,"clusterID":2}`
