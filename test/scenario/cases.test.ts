@@ -20,7 +20,7 @@ test('there are cases, each with a title of its own', () => {
 
 describe.each(['kernel', 'memory'] as const)('over %s', (name) => {
   const here = CASES.filter(({ scenario }) => scenario.only === undefined || scenario.only === name)
-  test.for(here)('$file', async ({ scenario }, context) => {
+  test.for(here)('$scenario.title', async ({ scenario }, context) => {
     const privileges = probePrivileges()
     if (name === 'kernel' && !privileges.ok) return context.skip(privileges.detail)
     const place = new PLACES[name](scenario.config.mapSizes)

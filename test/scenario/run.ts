@@ -152,7 +152,7 @@ class ScenarioNode {
 
   /** A code, or a code with a part of the message; all problems that there are, in any order. */
   #compareProblems(expected: Expected['problems'], where: string): void {
-    const wanted = expected.map((each) => (typeof each === 'string' ? [each, ''] : Object.entries(each)[0]!))
+    const wanted = expected.map((each) => (typeof each === 'string' ? ([each, ''] as const) : Object.entries(each)[0]!))
     const found = statusProblems(this.#agent.view)
     const told = found.map(({ code, message }) => `${code}: ${message}`).join('\n')
     expect(found.map(({ code }) => code).sort(), `${where}: problems\n${told}`).toEqual(
