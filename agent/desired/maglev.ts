@@ -102,10 +102,8 @@ function fillEqual(table: Uint32Array, position: Int32Array, skip: Int32Array, v
   const size = table.length
   const count = position.length
   const taken = new Uint8Array(size)
-  const few = Math.floor(Math.sqrt(2 * size))
-  for (let left = size; ;) {
+  for (let n = 0; ;) {
     for (let i = 0; i < count; i++) {
-      if (left <= few) return fillLast(table, taken, { position, skip, value }, i)
       let at = position[i]!
       const back = (skip[i]! - size) | 0
       while (taken[at] !== 0) {
@@ -115,55 +113,9 @@ function fillEqual(table: Uint32Array, position: Int32Array, skip: Int32Array, v
       taken[at] = 1
       table[at] = value[i]!
       position[i] = at
-      left--
+      if (++n === size) return
     }
   }
-}
-
-/**
- * The same from backend `first` on, for the last few places: half of all steps would be spent on them. With s the inverse of a backend's
- * skip, a place p comes (p - position) · s mod size steps after its position: the free place with the fewest is the next one.
- */
-function fillLast(
-  table: Uint32Array,
-  taken: Uint8Array,
-  { position, skip, value }: { position: Int32Array; skip: Int32Array; value: Uint32Array },
-  first: number,
-): void {
-  const size = table.length
-  const count = position.length
-  const free: number[] = []
-  for (let at = 0; at < size; at++) if (taken[at] === 0) free.push(at)
-  const inverses = new Int32Array(count)
-  for (let i = first, left = free.length; left > 0; left--, i = i + 1 === count ? 0 : i + 1) {
-    const from = position[i]!
-    const inverse = (inverses[i] ||= inverseOf(skip[i]!, size))
-    let best = 0
-    let fewest = size
-    for (let k = 0; k < left; k++) {
-      const ahead = free[k]! - from
-      // Exact: the product stays below 2³⁴.
-      const steps = ((ahead < 0 ? ahead + size : ahead) * inverse) % size
-      if (steps >= fewest) continue
-      fewest = steps
-      best = k
-    }
-    const at = free[best]!
-    free[best] = free[left - 1]!
-    table[at] = value[i]!
-    position[i] = at
-  }
-}
-
-/** x with n · x ≡ 1 (mod m), for n and m without a common divisor (Euclid). */
-function inverseOf(n: number, m: number): number {
-  let [a, b, x, y] = [n, m, 1, 0]
-  while (b !== 0) {
-    const q = Math.floor(a / b)
-    ;[a, b] = [b, a - q * b]
-    ;[x, y] = [y, x - q * y]
-  }
-  return x < 0 ? x + m : x
 }
 
 /** The same, but whoever has had more than its share of the turns so far is passed over. */
