@@ -3,6 +3,7 @@ import type { Api } from '../api/client.ts'
 import { ApiClientError } from '../api/errors.ts'
 import type { ClusterMeshReport } from '../api/types.ts'
 import { delay } from '../lib/clock.ts'
+import { addCa } from './clustermesh-ca.ts'
 import type { CliContext, Format } from './context.ts'
 import { agentOf, formatOption, print } from './context.ts'
 import { connectivityReport, renderConnectivity } from './connectivity.ts'
@@ -46,6 +47,7 @@ Examples:
       await print(context, options.output, report, renderConnectivity)
       if (report.connectivity.not_ready > 0) context.exitCode = 1
     })
+  addCa(mesh, context)
 }
 
 /** The mesh once all clusters are ready, or as it stands when time is up. An agent that does not run yet is waited for, too. */
