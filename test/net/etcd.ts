@@ -9,6 +9,16 @@ import { systemClock } from '../../agent/lib/clock.ts'
 import { createEtcdClient } from '../../agent/lib/etcd.ts'
 import { EtcdSession } from '../../agent/lib/etcd-session.ts'
 
+/** Client certificates are demanded; `client` is whose name the test acts in. */
+export interface EtcdTls {
+  readonly caFile: string
+  readonly certFile: string
+  readonly keyFile: string
+  readonly client: { readonly caFile: string; readonly certFile: string; readonly keyFile: string }
+  /** Name in the URL; default is the address. */
+  readonly host?: string
+}
+
 /** A real etcd, on loopback unless told otherwise, alone in a directory of its own; killed by its pid. */
 export class EtcdProcess {
   readonly url: string
@@ -17,28 +27,34 @@ export class EtcdProcess {
   #child: ChildProcess | undefined
   #client: Etcd3 | undefined
 
-  private constructor(directory: string, address: string, port: number, peerPort: number) {
-    this.url = `http://${address}:${port}`
+  readonly #tls: EtcdTls | undefined
+
+  private constructor(directory: string, address: string, port: number, peerPort: number, tls?: EtcdTls) {
+    this.url = `${tls === undefined ? 'http' : 'https'}://${tls?.host ?? address}:${port}`
+    this.#tls = tls
+    const listen = `${tls === undefined ? 'http' : 'https'}://${address}:${port}`
     this.#directory = directory
     const peer = `http://127.0.0.1:${peerPort}`
     this.#arguments = [
       ...['--name', 'test', '--data-dir', join(directory, 'data'), '--log-level', 'error', '--logger', 'zap'],
-      ...['--listen-client-urls', this.url, '--advertise-client-urls', this.url],
+      ...['--listen-client-urls', listen, '--advertise-client-urls', listen],
       ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer, '--initial-cluster', `test=${peer}`],
       ...['--initial-cluster-token', `weft-${process.pid}-${port}`],
+      ...(tls === undefined ? [] : ['--client-cert-auth', '--trusted-ca-file', tls.caFile]),
+      ...(tls === undefined ? [] : ['--cert-file', tls.certFile, '--key-file', tls.keyFile]),
     ]
   }
 
-  static async start(address = '127.0.0.1'): Promise<EtcdProcess> {
+  static async start(address = '127.0.0.1', tls?: EtcdTls): Promise<EtcdProcess> {
     const directory = await mkdtemp(join(tmpdir(), `weft-etcd-${process.pid}-`))
-    const etcd = new EtcdProcess(directory, address, await freePort(), await freePort())
+    const etcd = new EtcdProcess(directory, address, await freePort(), await freePort(), tls)
     await etcd.launch()
     return etcd
   }
 
   /** A client of the test's own. */
   get client(): Etcd3 {
-    return (this.#client ??= createEtcdClient({ endpoints: [this.url] }))
+    return (this.#client ??= createEtcdClient({ endpoints: [this.url], ...this.#tls?.client }))
   }
 
   /** Starts the process (again, on the same data) and waits until it answers. */
@@ -47,9 +63,21 @@ export class EtcdProcess {
     this.#child = child
     process.once('exit', this.#onExit)
     await until(
-      () => answers(this.url),
+      () => (this.#tls === undefined ? answers(this.url) : this.#answersClient()),
       () => child.exitCode,
     )
+  }
+
+  async #answersClient(): Promise<boolean> {
+    const client = createEtcdClient({ endpoints: [this.url], ...this.#tls?.client })
+    try {
+      await client.maintenance.status()
+      return true
+    } catch {
+      return false
+    } finally {
+      client.close()
+    }
   }
 
   readonly #onExit = (): void => {
