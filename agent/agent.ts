@@ -9,6 +9,7 @@ import type { Address } from './types/address.ts'
 import type { SlotBackend } from './types/frontend.ts'
 import type { Problem } from './types/problem.ts'
 import { startApi } from './api/server.ts'
+import { probeTargets } from './desired/probe-targets.ts'
 import { maglevTable, parseMaglevSeed } from './desired/maglev.ts'
 import { DEFAULT_MAGLEV_SEED } from './types/maglev.ts'
 import { systemClock } from './lib/clock.ts'
@@ -17,6 +18,7 @@ import { findNodePlace } from './node.ts'
 import { Pipelines } from './pipelines.ts'
 import { requireManifestDirectory, startManifestSource } from './sources/manifests/source.ts'
 import { startMeshSource } from './sources/mesh/index.ts'
+import { startProbes } from './sources/probes/index.ts'
 import { GRACE_MS, IdPool } from './state/ids.ts'
 import { Regions } from './state/regions.ts'
 import { LOCAL_SOURCE, SyncGates } from './state/sync.ts'
@@ -97,6 +99,17 @@ export async function runAgent(
         cacheTtlMs: config.cacheTTL,
       })
       stops.push(() => mesh.stop())
+      if (config.probes.enabled) {
+        const probes = startProbes({
+          ...{ ...config.probes, writer, clock, random, log },
+          targetsOf: (service) => probeTargets(snapshot, service),
+          isSilent: (name) => {
+            const row = tables.clusters.get(name)
+            return row === undefined || row.unreachable || row.state !== 'ready'
+          },
+        })
+        stops.push(() => probes.stop())
+      }
     }
     const manifests = await startManifestSource({
       ...{ directory: config.manifests, cluster: cluster.name, writer, clock, log },
@@ -148,6 +161,10 @@ function openDatapath(config: Config, place: NodePlace): Datapath {
 function sysctlProblems(reports: Datapath['sysctls']): Problem[] {
   return reports.flatMap(({ name, value, before, error }) => {
     if (error === undefined) return []
+    if (value === '') {
+      const hint = 'choose a nodePortRange that leaves room for it'
+      return { code: 'sysctl-refused', message: `${name} is ${before ?? 'unknown'}: ${error}`, hint }
+    }
     return {
       code: 'sysctl-refused',
       message: `${name} is ${before ?? 'unknown'} and cannot be set to ${value}: ${error}`,

@@ -128,6 +128,7 @@ describe('a datapath', () => {
     expect(sandbox.run('cat', '/proc/sys/net/ipv4/ip_forward').trim()).toBe('1')
     expect(sandbox.run('cat', `/proc/sys/net/ipv4/conf/${UPLINK}/rp_filter`).trim()).toBe('0')
     expect(sandbox.run('cat', '/proc/sys/net/ipv4/ip_local_reserved_ports').trim()).toBe('30000-32767')
+    expect(sandbox.run('cat', '/proc/sys/net/ipv4/ip_local_port_range').trim()).toBe('12000\t29999')
   })
 
   test('outlives a kill; the next process takes over maps and attachments with its own programs', async () => {
