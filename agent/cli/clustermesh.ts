@@ -9,6 +9,8 @@ import { agentOf, formatOption, print } from './context.ts'
 import { connectivityReport, renderConnectivity } from './connectivity.ts'
 import { formatDuration, parseDuration } from './duration.ts'
 import { CommandError } from './errors.ts'
+import { addConnect, addDisconnect, addPreflight } from './mesh/connect.ts'
+import { addExportJoin } from './mesh/export-join.ts'
 
 const POLL_MS = 1000
 const PROGRESS_MS = 5000
@@ -47,6 +49,10 @@ Examples:
       await print(context, options.output, report, renderConnectivity)
       if (report.connectivity.not_ready > 0) context.exitCode = 1
     })
+  addExportJoin(mesh, context)
+  addPreflight(mesh, context)
+  addConnect(mesh, context)
+  addDisconnect(mesh, context)
   addCa(mesh, context)
 }
 
