@@ -40,6 +40,13 @@ export interface Config {
   readonly unreachableAfter: number
   readonly cacheTTL: number
   readonly auditInterval: number
+  /** Connections to backends of other clusters, which show whether they are there. */
+  readonly probes: {
+    readonly enabled: boolean
+    readonly intervalMs: number
+    readonly timeoutMs: number
+    readonly maxPerSecond: number
+  }
   readonly mapSizes: {
     readonly services: number
     readonly slots: number
@@ -51,21 +58,49 @@ export interface Config {
 }
 
 /** Configuration of the program that exports a cluster to its etcd. */
-export interface ApiserverConfig {
+export interface ApiserverConfig extends EtcdFiles {
   readonly clusterName: string
   /** 1-255. */
   readonly clusterId: number
   readonly manifests: string
+  readonly etcdEndpoints: readonly string[]
+  /** File with the users that other clusters have of their own. */
+  readonly meshUsers: string | undefined
+  readonly apiSocket: string
+  readonly healthPort: number
+  readonly logLevel: LogLevel
+}
+
+/** Configuration of the program that copies remote clusters into the own cluster's etcd. */
+export interface KvstoremeshConfig extends EtcdFiles {
+  readonly clusterName: string
+  /** 1-255. */
+  readonly clusterId: number
+  readonly clustermeshConfig: string
   readonly etcdEndpoints: readonly string[]
   readonly apiSocket: string
   readonly healthPort: number
   readonly logLevel: LogLevel
 }
 
+/** For https: whom to believe, and how to be believed. */
+export interface EtcdFiles {
+  readonly etcdCaFile: string | undefined
+  readonly etcdCertFile: string | undefined
+  readonly etcdKeyFile: string | undefined
+}
+
 const SECOND = 1_000
 const HOUR = 3_600_000
 const SIZE = { schema: form.integer(256, 1 << 26), allowed: `a number from 256 to ${1 << 26}`, value: '<entries>' }
 const DIRECTORY = { schema: form.path, allowed: 'a directory', value: '<directory>', path: true }
+const FILE = {
+  schema: form.path.optional(),
+  default: undefined,
+  allowed: 'a file in PEM form',
+  value: '<file>',
+  path: true,
+}
 const SOCKET = {
   schema: form.socketPath,
   allowed: 'a path of at most 107 bytes',
@@ -94,6 +129,12 @@ const MANIFESTS: SettingSpec<string> = {
   ...DIRECTORY,
   default: '/etc/weft/manifests',
   description: 'directory of Kubernetes manifests that describe this cluster',
+}
+
+const ETCD_FILES: SettingTable<EtcdFiles> = {
+  etcdCaFile: { ...FILE, description: 'CAs that sign the certificate of that etcd, for https' },
+  etcdCertFile: { ...FILE, description: 'certificate to show to that etcd: that of admin-<cluster>' },
+  etcdKeyFile: { ...FILE, description: 'private key of that certificate' },
 }
 
 /** One line of thought per setting: what may be written, what is taken otherwise, what it is for. */
@@ -216,6 +257,34 @@ const AGENT: SettingTable<Config> = {
     description: 'how often the kernel is compared with what it should hold',
     value: '<duration>',
   },
+  'probes.enabled': {
+    schema: form.boolean,
+    default: true,
+    allowed: 'true, false',
+    description: 'ask backends of other clusters by TCP connections whether they are there',
+    value: '[bool]',
+  },
+  'probes.intervalMs': {
+    schema: form.integer(100, 60_000),
+    default: 2000,
+    allowed: 'milliseconds from 100 to 60000',
+    description: 'time between two questions to a backend in doubt, or to samples of a cluster, in ms',
+    value: '<ms>',
+  },
+  'probes.timeoutMs': {
+    schema: form.integer(50, 10_000),
+    default: 1000,
+    allowed: 'milliseconds from 50 to 10000',
+    description: 'how long a backend may take to accept a connection, in ms',
+    value: '<ms>',
+  },
+  'probes.maxPerSecond': {
+    schema: form.integer(1, 10_000),
+    default: 50,
+    allowed: 'a number from 1 to 10000',
+    description: 'most connections this node makes per second to ask backends',
+    value: '<number>',
+  },
   'mapSizes.services': { ...SIZE, default: 65_536, description: 'frontends the service map has room for' },
   'mapSizes.slots': {
     ...SIZE,
@@ -253,6 +322,16 @@ const APISERVER: SettingTable<ApiserverConfig> = {
     description: 'etcd the cluster is exported to',
     value: '<urls>',
   },
+  ...ETCD_FILES,
+  etcdCertFile: {
+    ...FILE,
+    description: 'certificate of admin-<cluster>; with it, the users and roles of the etcd are set, too',
+  },
+  meshUsers: {
+    ...FILE,
+    allowed: 'a file in YAML',
+    description: 'file with the users of etcd that other clusters have of their own (users: name, role); read again',
+  },
   apiSocket: {
     ...SOCKET,
     default: '/run/weft/clustermesh-apiserver.sock',
@@ -268,9 +347,29 @@ const APISERVER: SettingTable<ApiserverConfig> = {
   logLevel: LOG_LEVEL,
 }
 
-/** Flags, variables and keys of the two programs, `--config` first. */
+const KVSTOREMESH: SettingTable<KvstoremeshConfig> = {
+  clusterName: CLUSTER_NAME,
+  clusterId: APISERVER.clusterId,
+  clustermeshConfig: {
+    ...DIRECTORY,
+    default: undefined,
+    description: 'directory with one etcd client configuration for each remote cluster',
+  },
+  etcdEndpoints: { ...APISERVER.etcdEndpoints, description: 'etcd of this cluster, which remote ones are copied into' },
+  ...ETCD_FILES,
+  apiSocket: {
+    ...SOCKET,
+    default: '/run/weft/kvstoremesh.sock',
+    description: 'unix socket the program answers commands on',
+  },
+  healthPort: { ...APISERVER.healthPort, default: 9881 },
+  logLevel: LOG_LEVEL,
+}
+
+/** Flags, variables and keys of the programs, `--config` first. */
 export const AGENT_SETTINGS = describeSettings(AGENT)
 export const APISERVER_SETTINGS = describeSettings(APISERVER)
+export const KVSTOREMESH_SETTINGS = describeSettings(KVSTOREMESH)
 
 export type ConfigInput = Omit<SettingsInput, 'readFile'> & Partial<Pick<SettingsInput, 'readFile'>>
 
@@ -297,6 +396,28 @@ export function loadApiserverConfig(input: ConfigInput): Loaded<ApiserverConfig>
   return loadSettings(APISERVER, withFiles(input), (config, complain) => {
     if (config.clusterName === 'default') {
       complain('clusterName', 'a cluster that is exported needs a name of its own')
+    }
+    const secure = config.etcdEndpoints?.some((url) => url.startsWith('https:')) === true
+    if ((config.etcdCertFile === undefined) !== (config.etcdKeyFile === undefined)) {
+      complain('etcdCertFile', 'certificate and key (etcdKeyFile) go together')
+    }
+    if (!secure && config.etcdCertFile !== undefined) {
+      complain('etcdEndpoints', 'a certificate is shown to https endpoints only')
+    }
+    if (config.meshUsers !== undefined && config.etcdCertFile === undefined) {
+      complain('meshUsers', 'users are told apart by certificates: etcdCertFile and etcdKeyFile are needed')
+    }
+  })
+}
+
+/** @throws InvalidConfig with every problem there is. */
+export function loadKvstoremeshConfig(input: ConfigInput): Loaded<KvstoremeshConfig> {
+  return loadSettings(KVSTOREMESH, withFiles(input), (config, complain) => {
+    if (config.clusterName === 'default') {
+      complain('clusterName', 'a cluster that is in a mesh needs a name of its own')
+    }
+    if ((config.etcdCertFile === undefined) !== (config.etcdKeyFile === undefined)) {
+      complain('etcdKeyFile', 'a certificate and its key (etcdCertFile, etcdKeyFile) are given together')
     }
   })
 }

@@ -10,7 +10,7 @@ import { systemClock } from './lib/clock.ts'
  * The `weft` executable. Commands that only ask load neither the configuration schema nor the native library: everything
  * heavy is imported by the command that needs it.
  */
-const DAEMONS = ['agent', 'clustermesh-apiserver']
+const DAEMONS = ['agent', 'clustermesh-apiserver', 'kvstoremesh']
 
 const daemons: Daemons = {
   async agent(flags, context) {
@@ -33,12 +33,21 @@ const daemons: Daemons = {
     const { config } = loadApiserverConfig({ flags, env: context.env })
     await runApiserver(config, context.signal)
   },
+  async kvstoremesh(flags, context) {
+    stopOnSignals()
+    const [{ loadKvstoremeshConfig }, { runKvstoremesh }] = await Promise.all([
+      import('./config.ts'),
+      import('./kvstoremesh.ts'),
+    ])
+    const { config } = loadKvstoremeshConfig({ flags, env: context.env })
+    await runKvstoremesh(config, context.signal)
+  },
 }
 
 async function daemonSettings(argv: readonly string[]): Promise<DaemonSettings> {
-  if (!argv.some((argument) => DAEMONS.includes(argument))) return { agent: [], apiserver: [] }
-  const { AGENT_SETTINGS, APISERVER_SETTINGS } = await import('./config.ts')
-  return { agent: AGENT_SETTINGS, apiserver: APISERVER_SETTINGS }
+  if (!argv.some((argument) => DAEMONS.includes(argument))) return { agent: [], apiserver: [], kvstoremesh: [] }
+  const { AGENT_SETTINGS, APISERVER_SETTINGS, KVSTOREMESH_SETTINGS } = await import('./config.ts')
+  return { agent: AGENT_SETTINGS, apiserver: APISERVER_SETTINGS, kvstoremesh: KVSTOREMESH_SETTINGS }
 }
 
 /** The manifest lies two folders above in the sources, three in the build: the first one found on the way up counts. */

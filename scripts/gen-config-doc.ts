@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { AGENT_SETTINGS, APISERVER_SETTINGS } from '../agent/config.ts'
+import { AGENT_SETTINGS, APISERVER_SETTINGS, KVSTOREMESH_SETTINGS } from '../agent/config.ts'
 import type { Setting } from '../agent/lib/settings.ts'
 
 /*
@@ -8,7 +8,11 @@ import type { Setting } from '../agent/lib/settings.ts'
  * Usage: node build/js/scripts/gen-config-doc.js docs/operations.md
  */
 
-const TABLES: Readonly<Record<string, readonly Setting[]>> = { agent: AGENT_SETTINGS, apiserver: APISERVER_SETTINGS }
+const TABLES: Readonly<Record<string, readonly Setting[]>> = {
+  agent: AGENT_SETTINGS,
+  apiserver: APISERVER_SETTINGS,
+  kvstoremesh: KVSTOREMESH_SETTINGS,
+}
 
 /** `text` with every table between its markers made anew; throws when a marker names no table. */
 export function withSettings(text: string): string {

@@ -19,17 +19,33 @@ export function clusterMeshReport(tables: Tables, ownCluster: string): ClusterMe
   }
   const clusters = [...tables.clusters.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
   return {
-    clusters: clusters.map((cluster) => ({
-      ...clusterState(cluster),
-      'num-nodes': count(tables.nodes.by('cluster', cluster.name)),
-      'num-endpoints': endpoints.get(cluster.name) ?? 0,
-      'num-identities': count(tables.identities.by('cluster', cluster.name)),
-      'num-shared-services': services.get(cluster.name)?.size ?? 0,
-      'num-service-exports': 0,
-      'num-failures': cluster.failures,
-      ...(cluster.lastFailure === undefined ? {} : { 'last-failure': new Date(cluster.lastFailure).toISOString() }),
-    })),
+    clusters: clusters.map((cluster) =>
+      clusterReport(cluster, {
+        nodes: count(tables.nodes.by('cluster', cluster.name)),
+        endpoints: endpoints.get(cluster.name) ?? 0,
+        identities: count(tables.identities.by('cluster', cluster.name)),
+        services: services.get(cluster.name)?.size ?? 0,
+        serviceExports: 0,
+      }),
+    ),
     'num-global-services': globalServices.size,
+  }
+}
+
+/** What is known of a cluster, and how many records of each kind. */
+export function clusterReport(
+  cluster: Cluster,
+  counts: Readonly<Record<'nodes' | 'endpoints' | 'identities' | 'services' | 'serviceExports', number>>,
+): RemoteClusterReport {
+  return {
+    ...clusterState(cluster),
+    'num-nodes': counts.nodes,
+    'num-endpoints': counts.endpoints,
+    'num-identities': counts.identities,
+    'num-shared-services': counts.services,
+    'num-service-exports': counts.serviceExports,
+    'num-failures': cluster.failures,
+    ...(cluster.lastFailure === undefined ? {} : { 'last-failure': new Date(cluster.lastFailure).toISOString() }),
   }
 }
 

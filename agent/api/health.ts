@@ -12,6 +12,8 @@ export interface HealthOptions {
   /** On all addresses, for probes from outside; 0 or undefined: none. */
   readonly port: number | undefined
   readonly socket: string | undefined
+  /** Answer to `GET /v1/status` on the socket, as JSON; none: not answered. */
+  readonly status?: () => unknown
   readonly log: Log
 }
 
@@ -35,7 +37,13 @@ export async function startHealth(options: HealthOptions): Promise<{ close(): Pr
   try {
     if (socket !== undefined) {
       mkdirSync(dirname(socket), { recursive: true, mode: 0o755 })
-      const server = createServer(respond)
+      const server = createServer((request, response) => {
+        if (options.status === undefined || request.method !== 'GET' || request.url !== '/v1/status') {
+          return respond(request, response)
+        }
+        response.writeHead(200, { 'content-type': 'application/json' })
+        response.end(`${JSON.stringify(options.status())}\n`)
+      })
       await listenOrReplace(server, socket)
       servers.push(server)
     }

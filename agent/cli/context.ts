@@ -31,6 +31,7 @@ export interface Daemons {
   /** `weft agent --cleanup`: ends by itself. */
   cleanup(flags: FlagValues, context: CliContext): Promise<void>
   apiserver(flags: FlagValues, context: CliContext): Promise<void>
+  kvstoremesh(flags: FlagValues, context: CliContext): Promise<void>
 }
 
 export type Format = 'table' | 'json' | 'yaml'

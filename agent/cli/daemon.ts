@@ -40,6 +40,26 @@ export function addApiserver(program: Command, context: CliContext, settings: re
   apiserver.action((_options, command: Command) => context.daemons.apiserver(givenFlags(command, settings), context))
 }
 
+export function addKvstoremesh(program: Command, context: CliContext, settings: readonly Setting[]): void {
+  const kvstoremesh = program
+    .command('kvstoremesh')
+    .summary("copy remote clusters into this cluster's etcd, for its agents")
+    .description(
+      "Copy what remote clusters export into this cluster's etcd, over one connection to each, for all agents of this cluster.",
+    )
+    .addHelpText(
+      'after',
+      `
+Examples:
+  weft kvstoremesh --config /etc/weft/kvstoremesh.yaml
+  weft clustermesh status --socket /run/weft/kvstoremesh.sock`,
+    )
+  addSettings(kvstoremesh, settings)
+  kvstoremesh.action((_options, command: Command) =>
+    context.daemons.kvstoremesh(givenFlags(command, settings), context),
+  )
+}
+
 /**
  * No commander defaults: a value is handed on only if it was given, so that the configuration can say where each came
  * from. A flag the program has already (--socket) keeps its one declaration.

@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import type { ConfigInput } from '../../agent/config.ts'
-import { AGENT_SETTINGS, APISERVER_SETTINGS, loadApiserverConfig, loadConfig } from '../../agent/config.ts'
+import {
+  AGENT_SETTINGS,
+  APISERVER_SETTINGS,
+  KVSTOREMESH_SETTINGS,
+  loadApiserverConfig,
+  loadConfig,
+  loadKvstoremeshConfig,
+} from '../../agent/config.ts'
 import { InvalidConfig } from '../../agent/lib/settings.ts'
 
 const MOUNTS = `cgroup /sys/fs/cgroup/memory cgroup rw 0 0
@@ -224,8 +231,19 @@ describe('loadApiserverConfig', () => {
   })
 })
 
+describe('loadKvstoremeshConfig', () => {
+  it('needs a name, an id and a directory, and a key for a certificate', () => {
+    expect(problemsOf(() => loadKvstoremeshConfig(input({ flags: { 'etcd-cert-file': '/c.crt' } })))).toEqual([
+      expect.stringContaining('clusterId has no value'),
+      expect.stringContaining('clustermeshConfig has no value'),
+      expect.stringContaining('clusterName is "default"'),
+      expect.stringContaining('a certificate and its key'),
+    ])
+  })
+})
+
 describe('settings', () => {
-  it.each([AGENT_SETTINGS, APISERVER_SETTINGS])(
+  it.each([AGENT_SETTINGS, APISERVER_SETTINGS, KVSTOREMESH_SETTINGS])(
     'have distinct flags and variables, and a description each',
     (...settings) => {
       expect(new Set(settings.map((setting) => setting.flag)).size).toBe(settings.length)

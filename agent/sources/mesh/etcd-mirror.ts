@@ -2,6 +2,9 @@ import type { IKeyValue } from 'etcd3'
 import { EtcdError, prefixEnd } from '../../lib/etcd.ts'
 import type { EtcdSession } from '../../lib/etcd-session.ts'
 
+/** How the bytes of a value become a string: as text, or one character for each byte so that none is lost. */
+export type ValueForm = 'utf8' | 'latin1'
+
 /** What is done with each key; `tail` is the key without the prefix, `value` a copy. Must not throw. */
 export interface MirrorHandler {
   put(tail: string, value: string): void
@@ -27,13 +30,15 @@ const STALE = -1n
 export class PrefixMirror {
   #prefix: string
   readonly #handler: MirrorHandler
+  readonly #form: ValueForm
   readonly #known = new Map<string, bigint>()
   /** Everything up to here was handled; undefined: list first. */
   #position: bigint | undefined
 
-  constructor(prefix: string, handler: MirrorHandler) {
+  constructor(prefix: string, handler: MirrorHandler, form: ValueForm = 'utf8') {
     this.#prefix = prefix
     this.#handler = handler
+    this.#form = form
   }
 
   get size(): number {
@@ -45,6 +50,11 @@ export class PrefixMirror {
     this.#prefix = prefix
     this.#position = undefined
     for (const tail of this.#known.keys()) this.#known.set(tail, STALE)
+  }
+
+  /** Somebody reported this key before us: the next list reports it deleted if it is not there. */
+  assume(tail: string): void {
+    if (!this.#known.has(tail)) this.#known.set(tail, STALE)
   }
 
   /** Reports every known key as deleted, and starts from nothing. */
@@ -96,7 +106,7 @@ export class PrefixMirror {
     const tail = this.#tail(kv)
     if (!deleted) {
       this.#known.set(tail, BigInt(kv.mod_revision))
-      this.#handler.put(tail, kv.value.toString('utf8'))
+      this.#handler.put(tail, kv.value.toString(this.#form))
     } else if (this.#known.delete(tail)) {
       this.#handler.delete(tail)
     }
@@ -129,7 +139,7 @@ export class PrefixMirror {
         const modified = BigInt(kv.mod_revision)
         if (this.#known.get(tail) === modified) continue
         this.#known.set(tail, modified)
-        this.#handler.put(tail, kv.value.toString('utf8'))
+        this.#handler.put(tail, kv.value.toString(this.#form))
       }
       const last = page.kvs[page.kvs.length - 1]
       if (!page.more || last === undefined) break

@@ -1,5 +1,4 @@
 import type { Clock } from '../../lib/clock.ts'
-import type { MeshResource } from '../../types/cluster.ts'
 import type { ClusterConfig } from '../../types/wire/cluster-config.ts'
 import type { EtcdSession } from '../../lib/etcd-session.ts'
 import { delay } from '../../lib/clock.ts'
@@ -7,6 +6,7 @@ import { EtcdError } from '../../lib/etcd.ts'
 import { describeError } from '../../lib/errors.ts'
 import { MESH_RESOURCES } from '../../types/cluster.ts'
 import { decodeClusterConfig } from '../../types/wire/cluster-config.ts'
+import type { WireResource } from '../../types/wire/keys.ts'
 import { canaryKey, canaryPrefix, clusterConfigKey, HEARTBEAT_KEY } from '../../types/wire/keys.ts'
 import { prefixEnd } from '../../lib/etcd.ts'
 import { PeerError } from './cluster-ids.ts'
@@ -107,10 +107,11 @@ export async function watchCanaries(
   session: EtcdSession,
   name: string,
   config: ClusterConfig,
-): Promise<(resource: MeshResource) => Promise<void>> {
+  resources: readonly WireResource[] = MESH_RESOURCES,
+): Promise<(resource: WireResource) => Promise<void>> {
   if (!config.syncedCanaries) return async () => undefined
   const seen = new Map<string, { readonly promise: Promise<void>; readonly resolve: () => void }>()
-  for (const resource of MESH_RESOURCES) {
+  for (const resource of resources) {
     let resolve: () => void = () => undefined
     const promise = new Promise<void>((done) => (resolve = done))
     seen.set(canaryKey(resource, name, config.cached), { promise, resolve })

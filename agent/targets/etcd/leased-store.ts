@@ -22,6 +22,8 @@ export interface LeasedStoreOptions {
   readonly log: Log
   /** Time to live of the leases; default 15 min. */
   readonly ttlSeconds?: number
+  /** How values are written in strings: as text (default), or one character for each byte so that any bytes can be held. */
+  readonly form?: 'utf8' | 'latin1'
 }
 
 type Entry = readonly [key: string, text: string]
@@ -36,6 +38,7 @@ type Entry = readonly [key: string, text: string]
 export class LeasedStore {
   readonly #options: LeasedStoreOptions
   readonly #ttl: number
+  readonly #form: 'utf8' | 'latin1'
   readonly #book = new LeaseBook()
   /** What every key of ours is to hold, to write it again. */
   readonly #values = new Map<string, string>()
@@ -50,6 +53,7 @@ export class LeasedStore {
   constructor(options: LeasedStoreOptions) {
     this.#options = options
     this.#ttl = options.ttlSeconds ?? 900
+    this.#form = options.form ?? 'utf8'
     this.#client = createEtcdClient(options.endpoint)
     this.#tendIn((this.#ttl * 1000) / 3)
   }
@@ -61,13 +65,15 @@ export class LeasedStore {
     this.#client.close()
   }
 
-  /** Keys and values under the prefixes, as they are. */
-  list(prefixes: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  /** Keys and values under the prefixes, and of the single `keys`, as they are. */
+  list(prefixes: readonly string[], keys: readonly string[] = []): Promise<ReadonlyMap<string, string>> {
     return this.#exclusive(async () => {
       const found = new Map<string, string>()
-      for (const prefix of prefixes) await this.#listPrefix(prefix, found)
+      for (const prefix of prefixes) await this.#listRange(prefix, prefixEnd(prefix), found)
+      for (const key of keys) await this.#listRange(key, undefined, found)
       for (const key of this.#values.keys()) {
-        if (!found.has(key) && prefixes.some((prefix) => key.startsWith(prefix))) this.#forget(key)
+        if (found.has(key)) continue
+        if (keys.includes(key) || prefixes.some((prefix) => key.startsWith(prefix))) this.#forget(key)
       }
       await this.#keepAlive()
       return found
@@ -101,18 +107,32 @@ export class LeasedStore {
     this.#tendIn(0)
   }
 
-  async #listPrefix(prefix: string, found: Map<string, string>): Promise<void> {
-    const end = prefixEnd(prefix)
-    let key = Buffer.from(prefix)
+  /** What `key` holds as far as we know: what was written last, or found. */
+  held(key: string): string | undefined {
+    return this.#values.get(key)
+  }
+
+  /** Keys under `prefix` that hold something as far as we know. */
+  *heldKeys(prefix: string): IterableIterator<string> {
+    for (const key of this.#values.keys()) if (key.startsWith(prefix)) yield key
+  }
+
+  async #listRange(from: string, end: Buffer | undefined, found: Map<string, string>): Promise<void> {
+    let key = Buffer.from(from)
     let revision: string | undefined
     for (;;) {
       const page = await this.#call((client) =>
-        client.kv.range({ key, range_end: end, limit: PAGE, ...(revision === undefined ? {} : { revision }) }),
+        client.kv.range({
+          key,
+          limit: PAGE,
+          ...(end === undefined ? {} : { range_end: end }),
+          ...(revision === undefined ? {} : { revision }),
+        }),
       )
       revision ??= page.header.revision
       for (const kv of page.kvs) {
         const name = kv.key.toString('utf8')
-        const text = kv.value.toString('utf8')
+        const text = kv.value.toString(this.#form)
         found.set(name, text)
         if (!this.#values.has(name)) this.#values.set(name, text)
         if (kv.lease !== '0') {
@@ -139,7 +159,7 @@ export class LeasedStore {
       bytes = 0
     }
     for (const entry of entries) {
-      const size = entry[0].length + Buffer.byteLength(entry[1])
+      const size = entry[0].length + Buffer.byteLength(entry[1], this.#form)
       if (chunk.length === MAX_OPERATIONS || bytes + size > MAX_BYTES) await flush()
       chunk.push(entry)
       bytes += size
@@ -178,7 +198,7 @@ export class LeasedStore {
       planned.push([key, text, lease])
     }
     const success = planned.map(([key, text, lease]): IRequestOp => ({
-      request_put: { key: Buffer.from(key), value: Buffer.from(text), lease },
+      request_put: { key: Buffer.from(key), value: Buffer.from(text, this.#form), lease },
     }))
     try {
       await this.#call((client) => client.kv.txn({ success }))

@@ -11,6 +11,8 @@ export class LeaseBook {
   readonly #leases = new Map<string, string>()
   /** Granted by us, so that there may be room left on them. */
   readonly #own = new Set<string>()
+  /** Those of ours that may have room: looked through for every new key, so full ones must not pile up here. */
+  readonly #roomy = new Set<string>()
 
   leases(): string[] {
     return [...this.#keys.keys()]
@@ -24,12 +26,16 @@ export class LeaseBook {
   choose(key: string): string | undefined {
     const known = this.#leases.get(key)
     if (known !== undefined) return known
-    for (const lease of this.#own) if (this.#keys.get(lease)!.size < KEYS_PER_LEASE) return lease
+    for (const lease of this.#roomy) {
+      if (this.#keys.get(lease)!.size < KEYS_PER_LEASE) return lease
+      this.#roomy.delete(lease)
+    }
     return undefined
   }
 
   granted(lease: string): void {
     this.#own.add(lease)
+    this.#roomy.add(lease)
     if (!this.#keys.has(lease)) this.#keys.set(lease, new Set())
   }
 
@@ -49,6 +55,7 @@ export class LeaseBook {
     this.#leases.delete(key)
     const keys = this.#keys.get(lease)
     keys?.delete(key)
+    if (this.#own.has(lease)) this.#roomy.add(lease)
     if (keys?.size === 0 && !this.#own.has(lease)) this.#keys.delete(lease)
   }
 
@@ -57,6 +64,7 @@ export class LeaseBook {
     const keys = [...(this.#keys.get(lease) ?? [])]
     this.#keys.delete(lease)
     this.#own.delete(lease)
+    this.#roomy.delete(lease)
     for (const key of keys) this.#leases.delete(key)
     return keys
   }

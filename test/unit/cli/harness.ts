@@ -75,10 +75,15 @@ export async function weft(line: string, setup: Setup = {}): Promise<Outcome> {
     clock: setup.clock ?? impatientClock(),
     signal: new AbortController().signal,
     exitCode: 0,
-    daemons: { agent: start('agent'), cleanup: start('cleanup'), apiserver: start('apiserver') },
+    daemons: {
+      agent: start('agent'),
+      cleanup: start('cleanup'),
+      apiserver: start('apiserver'),
+      kvstoremesh: start('kvstoremesh'),
+    },
   }
   const argv = line.split(' ').filter((word) => word !== '')
-  const code = await runCli(argv, context, '0.1.0', setup.settings ?? { agent: [], apiserver: [] })
+  const code = await runCli(argv, context, '0.1.0', setup.settings ?? { agent: [], apiserver: [], kvstoremesh: [] })
   return { code, out, err, socket, flags, daemon }
 }
 

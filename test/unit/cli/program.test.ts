@@ -6,7 +6,7 @@ import { ConfigError } from '../../../agent/lib/errors.ts'
 import { world } from '../api/fixture.ts'
 import { weft } from './harness.ts'
 
-const NO_SETTINGS = { agent: [], apiserver: [] }
+const NO_SETTINGS = { agent: [], apiserver: [], kvstoremesh: [] }
 
 describe('errors', () => {
   it('name the missing agent and exit with 1', async () => {
@@ -106,6 +106,7 @@ describe('daemons', () => {
       },
     ],
     apiserver: [{ key: 'etcd', flag: '--etcd <urls>', env: 'WEFT_ETCD', description: 'endpoints', default: [] }],
+    kvstoremesh: [],
   }
 
   it('get the flags that were given, and no others', async () => {

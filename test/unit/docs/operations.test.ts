@@ -19,7 +19,7 @@ function codes(): Set<string> {
 }
 
 test('the tables of settings are those of the code', () => {
-  expect(PAGE.match(/<!-- settings: /g)).toHaveLength(2)
+  expect(PAGE.match(/<!-- settings: /g)).toHaveLength(3)
   expect(withSettings(PAGE)).toBe(PAGE)
 })
 
