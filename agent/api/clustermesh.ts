@@ -13,16 +13,12 @@ export function clusterMeshReport(tables: Tables, ownCluster: string): ClusterMe
     if (known === undefined) services.set(set.cluster, new Set([set.service]))
     else known.add(set.service)
   }
-  const endpoints = new Map<string, number>()
-  for (const ip of tables.ips.values()) {
-    if (ip.cluster !== ownCluster) endpoints.set(ip.cluster, (endpoints.get(ip.cluster) ?? 0) + 1)
-  }
   const clusters = [...tables.clusters.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
   return {
     clusters: clusters.map((cluster) =>
       clusterReport(cluster, {
         nodes: count(tables.nodes.by('cluster', cluster.name)),
-        endpoints: endpoints.get(cluster.name) ?? 0,
+        endpoints: tables.ips.count(cluster.name),
         identities: count(tables.identities.by('cluster', cluster.name)),
         services: services.get(cluster.name)?.size ?? 0,
         serviceExports: 0,

@@ -1,18 +1,10 @@
-import type { Interceptor } from '@grpc/grpc-js'
-import { InterceptingCall } from '@grpc/grpc-js'
-import type {
-  Etcd3,
-  IEvent,
-  IKeyValue,
-  IRangeRequest,
-  IRangeResponse,
-  IResponseHeader,
-  IWatchRequest,
-  IWatchResponse,
-} from 'etcd3'
+import type { IKeyValue, IRangeRequest, IRangeResponse } from 'etcd3'
 import type { Clock } from './clock.ts'
-import type { EtcdEndpoint } from './etcd.ts'
+import type { EtcdClient, EtcdEndpoint } from './etcd.ts'
+import type { WatchStream } from './etcd-stub.ts'
+import type { Header, RangePage, WatchEvent, WatchMessage } from './etcd-wire.ts'
 import { createEtcdClient, EtcdError, formatEtcdClusterId, prefixEnd } from './etcd.ts'
+import { openWatchStream, rangePage } from './etcd-stub.ts'
 
 /** No answer to `create_request`, or no byte on the watch stream, for this long: the connection is given up. */
 export const CREATE_TIMEOUT_MS = 5000
@@ -28,7 +20,7 @@ export interface WatchSpec {
 
 export interface WatchHandler {
   /** All events of one message, in order. */
-  events(events: readonly IEvent[]): void
+  events(events: readonly WatchEvent[]): void
   /** Nothing happened up to `revision`. */
   progress(revision: bigint): void
   /** History from `from` on is gone; the watch has ended. */
@@ -48,7 +40,7 @@ interface OpenWatch {
  * WARNING: values in events and ranges are views into the received message; whoever keeps one must copy it.
  */
 export class EtcdSession {
-  readonly #client: Etcd3
+  readonly #client: EtcdClient
   readonly #clock: Clock
   readonly #onAlive: () => void
   readonly #pingMs: number
@@ -56,7 +48,7 @@ export class EtcdSession {
   readonly #watches = new Map<string, OpenWatch>()
   /** Requests whose `created` is awaited; etcd answers them in order. */
   readonly #creating: OpenWatch[] = []
-  #stream: Awaited<ReturnType<Etcd3['watchClient']['watch']>> | undefined
+  #stream: WatchStream | undefined
   #opening: Promise<void> | undefined
   #lastByte = 0
   #cancelTimer: () => void = () => undefined
@@ -103,6 +95,14 @@ export class EtcdSession {
     return response
   }
 
+  /** As `range`, for long lists. */
+  async page(request: IRangeRequest): Promise<RangePage> {
+    const page = await rangePage(this.#client, request)
+    this.#ended.signal.throwIfAborted()
+    this.#answered(page.header)
+    return page
+  }
+
   async get(key: string): Promise<{ kv: IKeyValue | undefined; revision: bigint }> {
     const response = await this.range({ key: Buffer.from(key) })
     return { kv: response.kvs[0], revision: BigInt(response.header.revision) }
@@ -132,19 +132,19 @@ export class EtcdSession {
   }
 
   async #open(): Promise<void> {
-    const stream = await this.#client.watchClient.watch({ interceptors: [requireLeader] })
+    const stream = await openWatchStream(this.#client)
     if (this.#ended.signal.aborted) return stream.cancel()
     this.#stream = stream
     this.#lastByte = this.#clock.now()
-    stream.on('data', (message) => this.#receive(message))
-    stream.on('error', (cause) =>
+    stream.on('data', (message: WatchMessage) => this.#receive(message))
+    stream.on('error', (cause: Error) =>
       this.close(new EtcdError('etcd-lost', `connection to etcd lost: ${cause.message}`, { cause })),
     )
     stream.on('end', () => this.close(new EtcdError('etcd-lost', 'etcd ended the watch stream')))
     this.#ping()
   }
 
-  #write(request: IWatchRequest): void {
+  #write(request: object): void {
     this.#stream?.write(request)
   }
 
@@ -165,7 +165,7 @@ export class EtcdSession {
     })
   }
 
-  #receive(message: IWatchResponse): void {
+  #receive(message: WatchMessage): void {
     if (this.#ended.signal.aborted) return
     this.#lastByte = this.#clock.now()
     try {
@@ -176,7 +176,7 @@ export class EtcdSession {
     }
   }
 
-  #dispatch(message: IWatchResponse): void {
+  #dispatch(message: WatchMessage): void {
     if (message.created) {
       const watch = this.#creating.shift()
       if (watch === undefined) throw new EtcdError('etcd-protocol', 'etcd announced a watch that nobody asked for')
@@ -201,7 +201,7 @@ export class EtcdSession {
   }
 
   /** Every answer is evidence of life, and must come from the etcd cluster that gave the first one. */
-  #answered(header: IResponseHeader): void {
+  #answered(header: Header): void {
     const id = formatEtcdClusterId(header.cluster_id)
     this.#clusterId ??= id
     if (id !== this.#clusterId) {
@@ -212,12 +212,3 @@ export class EtcdSession {
     this.#onAlive()
   }
 }
-
-/** A member that lost its leader would keep a watch open in silence; with this header it ends the stream. */
-const requireLeader: Interceptor = (options, nextCall) =>
-  new InterceptingCall(nextCall(options), {
-    start: (metadata, listener, next) => {
-      metadata.set('hasleader', 'true')
-      next(metadata, listener)
-    },
-  })

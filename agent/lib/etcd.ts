@@ -1,3 +1,4 @@
+import type { Client, Metadata } from '@grpc/grpc-js'
 import { noop } from 'cockatiel'
 import { Etcd3 } from 'etcd3'
 import { readFileSync } from 'node:fs'
@@ -15,6 +16,14 @@ export interface EtcdEndpoint {
 /** etcd could not be asked, or did not answer as it must. */
 export class EtcdError extends WeftError {}
 
+/** A client whose connections can be used without its conversion of messages. */
+export class EtcdClient extends Etcd3 {
+  /** The stub of a service, on a connection that all calls of this client share. */
+  stub<T>(service: 'KV' | 'Watch', use: (client: Client, metadata: Metadata) => Promise<T> | T): Promise<T> {
+    return this.pool.withConnection(service, ({ client, metadata }) => use(client, metadata))
+  }
+}
+
 /** Every call ends by then, so that no caller waits on a server that stopped answering. */
 export const CALL_TIMEOUT_MS = 5000
 
@@ -28,12 +37,12 @@ export const CALL_TIMEOUT_MS = 5000
  *
  * @throws EtcdError when a TLS file cannot be read
  */
-export function createEtcdClient(endpoint: EtcdEndpoint): Etcd3 {
+export function createEtcdClient(endpoint: EtcdEndpoint): EtcdClient {
   const secure = endpoint.endpoints.some((host) => host.startsWith('https://'))
   const ca = secure ? readTlsFile(endpoint.caFile) : undefined
   const key = readTlsFile(secure ? endpoint.keyFile : undefined)
   const cert = readTlsFile(secure ? endpoint.certFile : undefined)
-  return new Etcd3({
+  return new EtcdClient({
     hosts: [...endpoint.endpoints],
     ...(ca === undefined
       ? {}

@@ -1,11 +1,12 @@
 import type { BackendSet } from '../types/backend.ts'
 import type { Cluster } from '../types/cluster.ts'
-import type { Identity, IpEntry } from '../types/identity.ts'
+import type { Identity } from '../types/identity.ts'
 import type { Node, Pod } from '../types/node.ts'
 import type { Problem } from '../types/problem.ts'
 import type { Service, ServiceName } from '../types/service.ts'
-import { formatCidr } from '../types/address.ts'
+import type { ReadIpTable } from './ip-table.ts'
 import type { ReadTable } from './table.ts'
+import { IpTable } from './ip-table.ts'
 import { Table } from './table.ts'
 
 /** Problems of one origin (a manifest file, a remote cluster), replaced as a whole. */
@@ -21,7 +22,7 @@ export interface Tables {
   readonly nodes: ReadTable<Node, 'cluster'>
   readonly pods: ReadTable<Pod, 'node'>
   readonly identities: ReadTable<Identity, 'cluster'>
-  readonly ips: ReadTable<IpEntry, 'prefix'>
+  readonly ips: ReadIpTable
   readonly clusters: ReadTable<Cluster>
   readonly problems: ReadTable<ProblemSet>
 }
@@ -39,7 +40,7 @@ export interface MutableTables extends Tables {
   readonly nodes: Table<Node, 'cluster'>
   readonly pods: Table<Pod, 'node'>
   readonly identities: Table<Identity, 'cluster'>
-  readonly ips: Table<IpEntry, 'prefix'>
+  readonly ips: IpTable
   readonly clusters: Table<Cluster>
   readonly problems: Table<ProblemSet>
 }
@@ -52,7 +53,7 @@ export function createTables(): MutableTables {
     nodes: new Table<Node, 'cluster'>((row) => row.key, { cluster: (row) => row.cluster }),
     pods: new Table<Pod, 'node'>((row) => row.key, { node: (row) => row.nodeName }),
     identities: new Table<Identity, 'cluster'>((row) => String(row.id), { cluster: (row) => row.cluster }),
-    ips: new Table<IpEntry, 'prefix'>((row) => row.key, { prefix: (row) => formatCidr(row.prefix) }),
+    ips: new IpTable(),
     clusters: new Table<Cluster>((row) => row.name, {}),
     problems: new Table<ProblemSet>((row) => row.origin, {}),
   }

@@ -37,3 +37,17 @@ export interface IpEntry {
   readonly namespace: string | undefined
   readonly podName: string | undefined
 }
+
+/** An IpEntry before it is a row: numbers, and names as parts of `bytes`. */
+export interface IpFields {
+  readonly address: number
+  readonly bits: number
+  readonly identity: number
+  /** -1 when unknown. */
+  readonly host: number
+  readonly bytes: Uint8Array
+  readonly namespaceAt: number
+  readonly namespaceEnd: number
+  readonly podAt: number
+  readonly podEnd: number
+}

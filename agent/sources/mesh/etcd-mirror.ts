@@ -1,6 +1,8 @@
-import type { IKeyValue } from 'etcd3'
-import { EtcdError, prefixEnd } from '../../lib/etcd.ts'
 import type { EtcdSession } from '../../lib/etcd-session.ts'
+import type { KeyValue, RangePage, WatchEvent } from '../../lib/etcd-wire.ts'
+import type { Revisions } from './revisions.ts'
+import { EtcdError, prefixEnd } from '../../lib/etcd.ts'
+import { TextRevisions } from './revisions.ts'
 
 /** How the bytes of a value become a string: as text, or one character for each byte so that none is lost. */
 export type ValueForm = 'utf8' | 'latin1'
@@ -9,6 +11,8 @@ export type ValueForm = 'utf8' | 'latin1'
 export interface MirrorHandler {
   put(tail: string, value: string): void
   delete(tail: string): void
+  /** Takes a value where it lies, the tail beginning at `tailAt`; false hands it to `put`. Keeps nothing of its bytes. */
+  take?(kv: KeyValue, tailAt: number): boolean
 }
 
 const PAGE = 5000
@@ -16,8 +20,8 @@ const PAGE = 5000
 const BIG_PAGE = 20_000
 const BIG_RANGE = 200_000
 
-/** Known under a revision of a store that is gone: any revision the new one has counts as a change. */
-const STALE = -1n
+/** Keys that are handled at a stretch: other work waits for a few milliseconds at most. */
+const STRETCH = 1000
 
 /**
  * Keeps the keys of one prefix in step with etcd over any number of sessions.
@@ -29,16 +33,24 @@ const STALE = -1n
  */
 export class PrefixMirror {
   #prefix: string
+  #prefixLength: number
   readonly #handler: MirrorHandler
   readonly #form: ValueForm
-  readonly #known = new Map<string, bigint>()
+  readonly #known: Revisions
   /** Everything up to here was handled; undefined: list first. */
   #position: bigint | undefined
 
-  constructor(prefix: string, handler: MirrorHandler, form: ValueForm = 'utf8') {
+  constructor(
+    prefix: string,
+    handler: MirrorHandler,
+    form: ValueForm = 'utf8',
+    known: Revisions = new TextRevisions(),
+  ) {
     this.#prefix = prefix
+    this.#prefixLength = Buffer.byteLength(prefix)
     this.#handler = handler
     this.#form = form
+    this.#known = known
   }
 
   get size(): number {
@@ -48,22 +60,20 @@ export class PrefixMirror {
   /** The next run lists, and takes every value as new: the store, or the place in it, is another one. */
   restart(prefix: string): void {
     this.#prefix = prefix
+    this.#prefixLength = Buffer.byteLength(prefix)
     this.#position = undefined
-    for (const tail of this.#known.keys()) this.#known.set(tail, STALE)
+    this.#known.stale()
   }
 
   /** Somebody reported this key before us: the next list reports it deleted if it is not there. */
   assume(tail: string): void {
-    if (!this.#known.has(tail)) this.#known.set(tail, STALE)
+    this.#known.assume(tail)
   }
 
   /** Reports every known key as deleted, and starts from nothing. */
   drain(): void {
     this.#position = undefined
-    for (const tail of this.#known.keys()) {
-      this.#known.delete(tail)
-      this.#handler.delete(tail)
-    }
+    for (const tail of this.#known.tails()) this.#forget(tail)
   }
 
   /** Follows the prefix until the session ends; `onSynced` says, again after each list, that nothing is missing. */
@@ -83,8 +93,8 @@ export class PrefixMirror {
       { key: this.#prefix, prefix: true, from: position + 1n },
       {
         events: (events) => {
-          for (const { type, kv } of events) this.#apply(type === 'Delete', kv)
-          this.#position = BigInt(events[events.length - 1]!.kv.mod_revision)
+          for (const event of events) this.#apply(event)
+          this.#position = BigInt(events[events.length - 1]!.kv.modified)
         },
         progress: (revision) => {
           if (this.#position !== undefined && revision > this.#position) this.#position = revision
@@ -102,26 +112,32 @@ export class PrefixMirror {
     await Promise.race([compacted, session.failure])
   }
 
-  #apply(deleted: boolean, kv: IKeyValue): void {
-    const tail = this.#tail(kv)
-    if (!deleted) {
-      this.#known.set(tail, BigInt(kv.mod_revision))
-      this.#handler.put(tail, kv.value.toString(this.#form))
-    } else if (this.#known.delete(tail)) {
-      this.#handler.delete(tail)
-    }
+  #apply({ type, kv }: WatchEvent): void {
+    if (type === 'Put') this.#put(kv)
+    else this.#forget(this.#tail(kv))
+  }
+
+  #put(kv: KeyValue): void {
+    const at = kv.keyAt + this.#prefixLength
+    if (!this.#known.note(kv.bytes, at, kv.keyEnd, kv.modified)) return
+    if (this.#handler.take?.(kv, at) === true) return
+    this.#handler.put(this.#tail(kv), kv.bytes.toString(this.#form, kv.valueAt, kv.valueEnd))
+  }
+
+  #forget(tail: string): void {
+    if (this.#known.forget(tail)) this.#handler.delete(tail)
   }
 
   async #list(session: EtcdSession): Promise<bigint> {
     const end = prefixEnd(this.#prefix)
-    let seen = this.#known.size === 0 ? undefined : new Set<string>()
+    this.#known.beginList()
     let revision: string | undefined
     let key = Buffer.from(this.#prefix)
     let limit = PAGE
     for (;;) {
       // The first page is a linearizable read: a member that lags behind must not take us back in time.
-      const page = await session
-        .range({ key, range_end: end, limit, ...(revision === undefined ? {} : { revision, serializable: true }) })
+      const page: RangePage | undefined = await session
+        .page({ key, range_end: end, limit, ...(revision === undefined ? {} : { revision, serializable: true }) })
         .catch((error: unknown) => {
           if (revision !== undefined && isCompacted(error)) return undefined
           throw error
@@ -129,34 +145,34 @@ export class PrefixMirror {
       if (page === undefined) {
         revision = undefined
         key = Buffer.from(this.#prefix)
-        seen = new Set() // what the first pages held may be gone by now
+        this.#known.beginList() // what the first pages held may be gone by now
         continue
       }
       revision ??= page.header.revision
-      for (const kv of page.kvs) {
-        const tail = this.#tail(kv)
-        seen?.add(tail)
-        const modified = BigInt(kv.mod_revision)
-        if (this.#known.get(tail) === modified) continue
-        this.#known.set(tail, modified)
-        this.#handler.put(tail, kv.value.toString(this.#form))
+      for (let i = 0; i < page.length; i++) {
+        if (i % STRETCH === STRETCH - 1) await breathe(session)
+        this.#put(page.at(i))
       }
-      const last = page.kvs[page.kvs.length - 1]
-      if (!page.more || last === undefined) break
-      key = Buffer.concat([last.key, Buffer.from([0])])
-      if (Number(page.count) > BIG_RANGE) limit = BIG_PAGE
+      if (!page.more || page.length === 0) break
+      key = Buffer.concat([page.at(page.length - 1).key, Buffer.from([0])])
+      if (page.total > BIG_RANGE) limit = BIG_PAGE
     }
-    for (const tail of seen === undefined ? [] : this.#known.keys()) {
-      if (seen?.has(tail)) continue
-      this.#known.delete(tail)
-      this.#handler.delete(tail)
+    for (const [i, tail] of this.#known.missing().entries()) {
+      if (i % STRETCH === STRETCH - 1) await breathe(session)
+      this.#forget(tail)
     }
     return (this.#position = BigInt(revision))
   }
 
-  #tail(kv: IKeyValue): string {
-    return kv.key.toString('utf8', Buffer.byteLength(this.#prefix))
+  #tail(kv: KeyValue): string {
+    return kv.bytes.toString('utf8', kv.keyAt + this.#prefixLength, kv.keyEnd)
   }
+}
+
+/** Lets everything else that is due run first. */
+async function breathe(session: EtcdSession): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve))
+  session.ended.throwIfAborted()
 }
 
 function isCompacted(error: unknown): boolean {

@@ -1,3 +1,4 @@
+import type { KeyValue } from '../../lib/etcd-wire.ts'
 import type { MeshResource } from '../../types/cluster.ts'
 import type { Node } from '../../types/node.ts'
 import type { Writer } from '../../state/writer.ts'
@@ -7,6 +8,7 @@ import { serviceName } from '../../types/service.ts'
 import { WireError } from '../../types/wire/go-json.ts'
 import { CLUSTER_LABEL, decodeIdentity } from '../../types/wire/identity.ts'
 import { decodeIp, formatPrefix } from '../../types/wire/ip.ts'
+import { IpScan } from '../../types/wire/ip-scan.ts'
 import type { NodeRecord } from '../../types/wire/node.ts'
 import { decodeNode } from '../../types/wire/node.ts'
 import { decodeService } from '../../types/wire/service.ts'
@@ -24,6 +26,8 @@ export interface Peer {
 export interface Importer {
   put(peer: Peer, tail: string, value: string): void
   delete(peer: Peer, tail: string): void
+  /** As `put`, of a key as it was received, whose tail begins at `tailAt`; false when it is not written as usual. */
+  take?(peer: Peer, kv: KeyValue, tailAt: number): boolean
 }
 
 export function createImporters(writer: Writer): Readonly<Record<MeshResource, Importer>> {
@@ -97,24 +101,36 @@ function toNode(record: NodeRecord): Node {
   }
 }
 
+/** What the identity of a peer's address is to us. */
+function foreignIdentity(peer: Peer, identity: number): number {
+  const { first, last } = identityRange(peer.id)
+  if (identity >= FIRST_ALLOCATED && (identity < first || identity > last)) {
+    throw new WireError(`has identity ${identity}, which is outside ${first}-${last}`)
+  }
+  // What is "host" to the peer is one of its nodes to us.
+  return identity === RESERVED.host ? RESERVED.remoteNode : identity
+}
+
 function endpointsImporter(writer: Writer): Importer {
+  const scan = new IpScan()
   return {
+    take(peer, kv, tailAt) {
+      if (!scan.scan(kv.bytes, kv.valueAt, kv.valueEnd)) return false
+      if (kv.bytes.compare(kv.bytes, tailAt, kv.keyEnd, scan.ipAt, scan.ipEnd) !== 0) return false
+      scan.identity = foreignIdentity(peer, scan.identity)
+      writer.upsertIpFields(peer.name, scan)
+      return true
+    },
     put(peer, tail, value) {
       const record = decodeIp(value)
       if (record === undefined) return
       const printed = formatPrefix(record.prefix)
       if (printed !== tail) throw new WireError(`describes "${printed}" instead of "${tail}"`)
-      const { first, last } = identityRange(peer.id)
-      const { identity } = record
-      if (identity >= FIRST_ALLOCATED && (identity < first || identity > last)) {
-        throw new WireError(`has identity ${identity}, which is outside ${first}-${last}`)
-      }
       writer.upsertIp({
         key: `${peer.name}/${formatCidr(record.prefix)}`,
         cluster: peer.name,
         prefix: record.prefix,
-        // What is "host" to the peer is one of its nodes to us.
-        identity: identity === RESERVED.host ? RESERVED.remoteNode : identity,
+        identity: foreignIdentity(peer, record.identity),
         hostAddress: record.hostAddress,
         namespace: record.namespace === '' ? undefined : record.namespace,
         podName: record.podName === '' ? undefined : record.podName,

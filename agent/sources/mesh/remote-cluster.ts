@@ -14,7 +14,10 @@ import { meshSource } from '../../state/sync.ts'
 import { MESH_RESOURCES } from '../../types/cluster.ts'
 import { WireError } from '../../types/wire/go-json.ts'
 import { resourcePrefix } from '../../types/wire/keys.ts'
+import type { MirrorHandler } from './etcd-mirror.ts'
+import type { KeyValue } from '../../lib/etcd-wire.ts'
 import { PrefixMirror } from './etcd-mirror.ts'
+import { AddressRevisions } from './revisions.ts'
 import { EtcdSession } from '../../lib/etcd-session.ts'
 import { createImporters } from './importers.ts'
 import { Liveness } from './liveness.ts'
@@ -85,7 +88,7 @@ export class RemoteCluster {
     this.#mirrors = {
       nodes: mirror('nodes'),
       services: mirror('services'),
-      endpoints: mirror('endpoints'),
+      endpoints: this.#endpointsMirror(),
       identities: mirror('identities'),
     }
     this.#backoff = new Backoff({ baseMs: 250, maxMs: 5000, random: options.random })
@@ -259,6 +262,27 @@ export class RemoteCluster {
     this.#session?.close(new EtcdError('etcd-silent', 'no sign of life'))
     this.#mirrors.services.drain()
     this.#publish({ synced: { ...this.#row.synced, services: false } })
+  }
+
+  /** Of addresses there may be a million. */
+  #endpointsMirror(): PrefixMirror {
+    const prefix = resourcePrefix('endpoints', this.#options.name, false)
+    const handler: MirrorHandler = {
+      put: (tail, value) => this.#put('endpoints', tail, value),
+      delete: (tail) => this.#delete('endpoints', tail),
+      take: (kv, tailAt) => this.#take(kv, tailAt),
+    }
+    return new PrefixMirror(prefix, handler, 'utf8', new AddressRevisions())
+  }
+
+  #take(kv: KeyValue, tailAt: number): boolean {
+    try {
+      if (this.#importers.endpoints.take?.(this.#peer, kv, tailAt) !== true) return false
+      if (this.#problems.any) this.#problems.accept(kv.key.toString('utf8'))
+      return true
+    } catch {
+      return false // `put` comes to the same end, and says so
+    }
   }
 
   #put(resource: MeshResource, tail: string, value: string): void {

@@ -1,0 +1,49 @@
+import type { Client, ClientDuplexStream, Interceptor, Metadata, MethodDefinition } from '@grpc/grpc-js'
+import type { IRangeRequest } from 'etcd3'
+import type { EtcdClient } from './etcd.ts'
+import type { WatchMessage } from './etcd-wire.ts'
+import { InterceptingCall } from '@grpc/grpc-js'
+import { CALL_TIMEOUT_MS } from './etcd.ts'
+import { decodeWatchMessage, RangePage } from './etcd-wire.ts'
+
+/** Requests as etcd3 takes them; messages as `etcd-wire` reads them. */
+export type WatchStream = ClientDuplexStream<object, WatchMessage>
+
+/** What grpc-js keeps with a method of a generated stub. */
+type Method = Pick<MethodDefinition<object, unknown>, 'path' | 'requestSerialize'>
+
+function methodOf(stub: Client, name: string): Method {
+  return (stub as unknown as Readonly<Record<string, Method>>)[name]!
+}
+
+/** Reads a page of a range. @throws as etcd3's own call */
+export function rangePage(client: EtcdClient, request: IRangeRequest): Promise<RangePage> {
+  return client.stub('KV', (stub, metadata) => {
+    const { path, requestSerialize } = methodOf(stub, 'range')
+    const decode = (bytes: Buffer): RangePage => new RangePage(bytes)
+    const options = { deadline: Date.now() + CALL_TIMEOUT_MS }
+    return new Promise<RangePage>((resolve, reject) => {
+      stub.makeUnaryRequest(path, requestSerialize, decode, request, metadata, options, (error, page) => {
+        if (page === undefined) reject(error ?? new RangeError('etcd answered nothing'))
+        else resolve(page)
+      })
+    })
+  })
+}
+
+export function openWatchStream(client: EtcdClient): Promise<WatchStream> {
+  return client.stub('Watch', (stub, metadata: Metadata) => {
+    const { path, requestSerialize } = methodOf(stub, 'watch')
+    const options = { interceptors: [requireLeader] }
+    return stub.makeBidiStreamRequest(path, requestSerialize, decodeWatchMessage, metadata, options)
+  })
+}
+
+/** A member that lost its leader would keep a watch open in silence; with this header it ends the stream. */
+const requireLeader: Interceptor = (options, nextCall) =>
+  new InterceptingCall(nextCall(options), {
+    start: (metadata, listener, next) => {
+      metadata.set('hasleader', 'true')
+      next(metadata, listener)
+    },
+  })
