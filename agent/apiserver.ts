@@ -7,8 +7,10 @@ import { MeshExport } from './mesh-export.ts'
 import { startManifestSource } from './sources/manifests/source.ts'
 import { LOCAL_SOURCE, SyncGates } from './state/sync.ts'
 import { createTables } from './state/tables.ts'
+import { CredentialWatch } from './pki/credentials.ts'
 import { Writer } from './state/writer.ts'
 import { Announcer } from './targets/etcd/announcer.ts'
+import { RoleKeeper } from './targets/etcd/role-keeper.ts'
 import { LeasedStore } from './targets/etcd/leased-store.ts'
 import { MAX_CLUSTER_ID } from './types/wire/keys.ts'
 
@@ -18,6 +20,11 @@ export interface ApiserverSettings {
   /** Directory of Kubernetes manifests that describe the cluster. */
   readonly manifests: string
   readonly etcdEndpoints: readonly string[]
+  /** With a client certificate (of admin-<cluster>), users and roles of the etcd are kept in order. */
+  readonly etcdCaFile?: string | undefined
+  readonly etcdCertFile?: string | undefined
+  readonly etcdKeyFile?: string | undefined
+  readonly meshUsers?: string | undefined
   /** Unix socket that answers `GET /readyz`, as `healthPort` does. */
   readonly apiSocket?: string | undefined
   /** 0 or undefined: none. */
@@ -38,7 +45,12 @@ export interface ApiserverSettings {
 export async function runApiserver(config: ApiserverSettings, signal: AbortSignal): Promise<void> {
   const log = config.log ?? createLog(config.logLevel, 'clustermesh-apiserver')
   const cluster = { name: config.clusterName, id: config.clusterId }
-  const endpoint: EtcdEndpoint = { endpoints: config.etcdEndpoints }
+  const endpoint: EtcdEndpoint = {
+    endpoints: config.etcdEndpoints,
+    caFile: config.etcdCaFile,
+    certFile: config.etcdCertFile,
+    keyFile: config.etcdKeyFile,
+  }
   const shared = { clock: systemClock, random: Math.random, log }
 
   const tables = createTables()
@@ -75,6 +87,15 @@ export async function runApiserver(config: ApiserverSettings, signal: AbortSigna
     })
     stops.push(() => source.stop())
 
+    if (config.etcdCertFile !== undefined) {
+      const roles = new RoleKeeper({ endpoint, cluster: cluster.name, usersFile: config.meshUsers, ...shared })
+      stops.push(() => roles.stop())
+      const watch = watchCredentials(endpoint, log)
+      stops.push(() => watch.stop())
+      await Promise.race([roles.start().catch(() => undefined), aborted(signal)])
+      if (signal.aborted) return
+    }
+
     const announcer = new Announcer({
       store,
       endpoint,
@@ -100,6 +121,22 @@ export async function runApiserver(config: ApiserverSettings, signal: AbortSigna
   } finally {
     for (const stop of stops.reverse()) await stop()
   }
+}
+
+/** A renewed certificate counts with the next connection; one that is not renewed is in the log while there is time. */
+function watchCredentials(files: EtcdEndpoint, log: Log): CredentialWatch {
+  const watch = new CredentialWatch({
+    who: 'the own etcd',
+    files,
+    clock: systemClock,
+    onReport(reports, problems) {
+      log.info({ certificates: reports }, 'credentials for the own etcd')
+      for (const { code, message, hint } of problems) log.warn({ code, hint }, message)
+    },
+    onRotated: () => log.info({}, 'other credentials in place: used from the next connection on'),
+  })
+  watch.start()
+  return watch
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -1,6 +1,6 @@
-import type { Cluster } from '../types/cluster.ts'
+import type { Cluster, ClusterCertificate } from '../types/cluster.ts'
 import type { Tables } from '../state/tables.ts'
-import type { ClusterMeshReport, RemoteClusterReport } from './types.ts'
+import type { CertificateStatus, ClusterMeshReport, RemoteClusterReport } from './types.ts'
 
 /** What `weft status` and `weft clustermesh status` say about the connected clusters, by name. */
 export function clusterMeshReport(tables: Tables, ownCluster: string): ClusterMeshReport {
@@ -41,8 +41,15 @@ export function clusterReport(
     'num-shared-services': counts.services,
     'num-service-exports': counts.serviceExports,
     'num-failures': cluster.failures,
+    ...(cluster.certificates === undefined || cluster.certificates.length === 0
+      ? {}
+      : { certificates: cluster.certificates.map(certificateReport) }),
     ...(cluster.lastFailure === undefined ? {} : { 'last-failure': new Date(cluster.lastFailure).toISOString() }),
   }
+}
+
+function certificateReport({ notAfter, ...rest }: ClusterCertificate): CertificateStatus {
+  return { ...rest, 'not-after': notAfter.toISOString() }
 }
 
 type ClusterFacts = Pick<

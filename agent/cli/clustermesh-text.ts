@@ -34,7 +34,17 @@ function clusterLines(cluster: RemoteClusterReport, now: Date): string[] {
     }`,
     `   └  synchronization status: nodes=${synced.nodes}, endpoints=${synced.endpoints}, ` +
       `identities=${synced.identities}, services=${synced.services}`,
+    ...certificateLine(cluster),
   ]
+}
+
+/** Only where TLS is used: `client CN=remote until 2027-11-21 (ok)`. */
+function certificateLine({ certificates = [] }: RemoteClusterReport): string[] {
+  if (certificates.length === 0) return []
+  const parts = certificates.map(
+    (each) => `${each.role} ${each.subject} until ${each['not-after'].slice(0, 10)} (${each.verdict})`,
+  )
+  return [`   └  certificates: ${parts.join(', ')}`]
 }
 
 function lastFailure(cluster: RemoteClusterReport, now: Date): string {

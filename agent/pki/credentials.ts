@@ -102,6 +102,8 @@ export interface CredentialWatchOptions {
   readonly who: string
   readonly files: CredentialFiles
   readonly clock: Clock
+  /** Default `LOOK_MS`. */
+  readonly lookMs?: number | undefined
   /** After each look that changed reports or problems. */
   readonly onReport: (reports: readonly CredentialReport[], problems: readonly Problem[]) => void
   /** Other credentials are in place, complete and valid; not called for the first ones. */
@@ -159,7 +161,7 @@ export class CredentialWatch {
     if (this.#stopped) return
     const reports = this.#current === undefined ? [] : reportCredentials(this.#current, clock.date())
     this.#publish(reports, [...(failure === undefined ? [] : [failure]), ...credentialProblems(who, files, reports)])
-    this.#cancel = clock.after(LOOK_MS, () => {
+    this.#cancel = clock.after(this.#options.lookMs ?? LOOK_MS, () => {
       this.#looking = this.#look()
     })
   }

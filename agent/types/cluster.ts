@@ -30,6 +30,19 @@ export interface Cluster {
         readonly serviceExports: 'unsupported' | 'disabled' | 'enabled'
       }
     | undefined
+  /** Certificates its connection uses, as last read; absent without TLS. */
+  readonly certificates?: readonly ClusterCertificate[]
   /** Hex id of its etcd cluster; undefined before the first answer. */
   readonly etcdClusterId: string | undefined
+}
+
+/** A certificate on this side of the connection to a remote cluster. */
+export interface ClusterCertificate {
+  readonly role: 'ca' | 'client'
+  /** `CN=remote`. */
+  readonly subject: string
+  readonly notAfter: Date
+  readonly state: 'ok' | 'expires-soon' | 'expired' | 'not-yet-valid' | 'not-signed'
+  /** The same for people: `ok`, `expires in 12d`. */
+  readonly verdict: string
 }

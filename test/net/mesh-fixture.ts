@@ -5,6 +5,7 @@ import type { MutableTables } from '../../agent/state/tables.ts'
 import type { EtcdProcess } from './etcd.ts'
 import { systemClock } from '../../agent/lib/clock.ts'
 import { silentLog } from '../../agent/lib/log.ts'
+import type { CredentialTiming } from '../../agent/sources/mesh/cluster-credentials.ts'
 import { startMeshSource } from '../../agent/sources/mesh/index.ts'
 import { SyncGates } from '../../agent/state/sync.ts'
 import { createTables } from '../../agent/state/tables.ts'
@@ -41,7 +42,9 @@ export class West {
     return rm(join(this.directory, cluster))
   }
 
-  async start(options: { unreachableAfterMs?: number; cacheTtlMs?: number } = {}): Promise<void> {
+  async start(
+    options: { unreachableAfterMs?: number; cacheTtlMs?: number; credentials?: CredentialTiming } = {},
+  ): Promise<void> {
     this.#source = await startMeshSource({
       configDir: this.directory,
       cluster: { name: 'west', id: 1 },

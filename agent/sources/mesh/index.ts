@@ -2,6 +2,8 @@ import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import type { SyncGates } from '../../state/sync.ts'
 import type { Writer } from '../../state/writer.ts'
+import type { CredentialTiming } from './cluster-credentials.ts'
+import { EtcdChannels } from '../../lib/etcd-channel.ts'
 import { ClusterIds } from './cluster-ids.ts'
 import { ConfigDir } from './config-dir.ts'
 import { RemoteCluster } from './remote-cluster.ts'
@@ -23,6 +25,8 @@ export interface MeshSourceOptions {
   readonly cacheTtlMs?: number
   /** How long a returned cluster must be in step before its backends are taken again; default 2 s. */
   readonly holdDownMs?: number
+  /** How soon replaced certificates are noticed, and used. */
+  readonly credentials?: CredentialTiming
   readonly signal?: AbortSignal
 }
 
@@ -36,6 +40,7 @@ export async function startMeshSource(options: MeshSourceOptions): Promise<{ sto
   const { writer, clock } = options
   const log = options.log.child({ source: 'mesh' })
   const ids = new ClusterIds(options.cluster)
+  const channels = new EtcdChannels()
   const clusters = new Map<string, RemoteCluster>()
   /** Removals under way: a cluster that is added again waits for its own to end. */
   const leaving = new Map<string, Promise<void>>()
@@ -49,7 +54,8 @@ export async function startMeshSource(options: MeshSourceOptions): Promise<{ sto
       unreachableAfterMs: options.unreachableAfterMs ?? 10_000,
       cacheTtlMs: options.cacheTtlMs ?? 300_000,
       holdDownMs: options.holdDownMs ?? 2000,
-      ...{ name, endpoint, writer, sync: options.sync, ids, clock, random: options.random, log },
+      credentials: options.credentials,
+      ...{ name, endpoint, writer, sync: options.sync, ids, channels, clock, random: options.random, log },
     })
     clusters.set(name, cluster)
     cluster.start()

@@ -1,5 +1,6 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { EtcdEndpoint } from '../../lib/etcd.ts'
+import type { EtcdChannels } from '../../lib/etcd-channel.ts'
 import type { Log } from '../../lib/log.ts'
 import type { SyncGates } from '../../state/sync.ts'
 import type { Writer } from '../../state/writer.ts'
@@ -9,6 +10,7 @@ import type { Importer, Peer } from './importers.ts'
 import { Backoff } from '../../lib/backoff.ts'
 import { delay } from '../../lib/clock.ts'
 import { EtcdError } from '../../lib/etcd.ts'
+import { explainTls } from '../../lib/tls-errors.ts'
 import { describeError, hintOf } from '../../lib/errors.ts'
 import { meshSource } from '../../state/sync.ts'
 import { MESH_RESOURCES } from '../../types/cluster.ts'
@@ -24,11 +26,15 @@ import { Liveness } from './liveness.ts'
 import type { PeerConfig } from './peer-config.ts'
 import { PeerError } from './cluster-ids.ts'
 import { readPeerConfig, watchCanaries, watchPeer } from './peer-config.ts'
+import type { CredentialTiming } from './cluster-credentials.ts'
+import { ClusterCredentials, RENEWED } from './cluster-credentials.ts'
 import { RecordProblems } from './record-problems.ts'
 
 export interface RemoteClusterOptions {
   readonly name: string
   readonly endpoint: EtcdEndpoint
+  /** Connections, shared with other clusters that are read from the same etcd. */
+  readonly channels: EtcdChannels
   readonly writer: Writer
   readonly sync: SyncGates
   readonly ids: ClusterIds
@@ -38,6 +44,8 @@ export interface RemoteClusterOptions {
   readonly unreachableAfterMs: number
   readonly cacheTtlMs: number
   readonly holdDownMs: number
+  /** See `ClusterCredentials`. */
+  readonly credentials?: CredentialTiming | undefined
 }
 
 const NEXT: Readonly<Record<ClusterState, readonly ClusterState[]>> = {
@@ -62,6 +70,7 @@ export class RemoteCluster {
   readonly #mirrors: Readonly<Record<MeshResource, PrefixMirror>>
   readonly #problems: RecordProblems
   readonly #liveness: Liveness
+  readonly #credentials: ClusterCredentials
   readonly #backoff: Backoff
   readonly #stopped = new AbortController()
   #endpoint: EtcdEndpoint
@@ -92,6 +101,13 @@ export class RemoteCluster {
       identities: mirror('identities'),
     }
     this.#backoff = new Backoff({ baseMs: 250, maxMs: 5000, random: options.random })
+    this.#credentials = new ClusterCredentials({
+      ...options,
+      ...options.credentials,
+      log: this.#log,
+      session: () => this.#session,
+      publish: (certificates) => this.#publish({ certificates }),
+    })
     this.#row = {
       name: options.name,
       id: 0,
@@ -115,12 +131,14 @@ export class RemoteCluster {
   start(): void {
     this.#options.sync.register(meshSource(this.#options.name))
     this.#options.writer.upsertCluster(this.#row)
+    this.#credentials.follow(this.#endpoint)
     this.#running = this.#run().catch((error: unknown) => this.#log.error({ err: error }, 'import ended'))
   }
 
   /** Another way to the same cluster: rows stay, the connection is made anew at once. */
   reconfigure(endpoint: EtcdEndpoint): void {
     this.#endpoint = endpoint
+    this.#credentials.follow(endpoint)
     this.#backoff.reset()
     this.#session?.close(new EtcdError('etcd-reconfigured', 'the configuration of the cluster changed'))
     this.#wake()
@@ -130,7 +148,7 @@ export class RemoteCluster {
   async stop(): Promise<void> {
     this.#liveness.stop()
     this.#stopped.abort(new EtcdError('stopped', 'stopped'))
-    await this.#running
+    await Promise.all([this.#running, this.#credentials.stop()])
   }
 
   /** The cluster is no longer part of the mesh: everything it contributed goes, and nobody waits for it any more. */
@@ -139,6 +157,7 @@ export class RemoteCluster {
     this.#to('removed', 'no longer configured')
     this.#drain()
     this.#options.writer.deleteCluster(this.#options.name)
+    this.#credentials.forget()
     this.#options.sync.unregister(meshSource(this.#options.name))
   }
 
@@ -150,6 +169,11 @@ export class RemoteCluster {
         await this.#connect(signal)
       } catch (error) {
         if (signal.aborted) break
+        if (error instanceof EtcdError && error.code === RENEWED) {
+          this.#liveness.settled(false)
+          this.#to('disconnected', error.message) // planned, and soon over: no failure
+          continue
+        }
         this.#onFailure(error)
         await this.#pause(signal)
       }
@@ -172,6 +196,7 @@ export class RemoteCluster {
   async #connect(signal: AbortSignal): Promise<never> {
     const session = new EtcdSession({
       endpoint: this.#endpoint,
+      channels: this.#options.channels,
       clock: this.#options.clock,
       pingMs: Math.min(5000, this.#options.unreachableAfterMs / 4),
       // Until it has shown who it is, an etcd that answers is no evidence that the cluster lives.
@@ -195,7 +220,7 @@ export class RemoteCluster {
       return await Promise.race([session.failure, ...mirrors])
     } catch (error) {
       // What ended the session says more than what a call on it ran into.
-      throw session.ended.aborted ? session.ended.reason : error
+      throw explainTls(session.ended.aborted ? session.ended.reason : error)
     } finally {
       signal.removeEventListener('abort', onStop)
       session.close(new EtcdError('etcd-closed', 'session closed'))

@@ -81,7 +81,7 @@ export class RoleKeeper {
       this.#complaint = ''
       return true
     } catch (error) {
-      const denied = /permission denied/.test(describeError(error))
+      const denied = /permission denied|user name not found|user name is empty/.test(describeError(error))
       const why = denied ? `the certificate must be of the user admin-${cluster} or root` : describeError(error)
       if (why !== this.#complaint) log.warn({ err: error }, `users and roles of etcd cannot be set: ${why}`)
       this.#complaint = why
