@@ -1,6 +1,7 @@
 import type { IKeyValue, IRangeRequest, IRangeResponse } from 'etcd3'
 import type { Clock } from './clock.ts'
 import type { EtcdClient, EtcdEndpoint } from './etcd.ts'
+import type { EtcdChannels } from './etcd-channel.ts'
 import type { WatchStream } from './etcd-stub.ts'
 import type { Header, RangePage, WatchEvent, WatchMessage } from './etcd-wire.ts'
 import { createEtcdClient, EtcdError, formatEtcdClusterId, prefixEnd } from './etcd.ts'
@@ -55,8 +56,15 @@ export class EtcdSession {
   #clusterId: string | undefined
 
   /** @throws EtcdError when a TLS file cannot be read */
-  constructor(options: { endpoint: EtcdEndpoint; clock: Clock; pingMs: number; onAlive: () => void }) {
-    this.#client = createEtcdClient(options.endpoint)
+  constructor(options: {
+    endpoint: EtcdEndpoint
+    /** Connections shared with other sessions; otherwise this one has its own. */
+    channels?: EtcdChannels | undefined
+    clock: Clock
+    pingMs: number
+    onAlive: () => void
+  }) {
+    this.#client = createEtcdClient(options.endpoint, options.channels)
     this.#clock = options.clock
     this.#pingMs = options.pingMs
     this.#onAlive = options.onAlive

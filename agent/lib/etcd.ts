@@ -3,6 +3,7 @@ import { noop } from 'cockatiel'
 import { Etcd3 } from 'etcd3'
 import { readFileSync } from 'node:fs'
 import { WeftError } from './errors.ts'
+import { EtcdChannels } from './etcd-channel.ts'
 
 /** How an etcd is reached; file names are read anew for every client, so a renewed certificate needs no restart. */
 export interface EtcdEndpoint {
@@ -35,9 +36,10 @@ export const CALL_TIMEOUT_MS = 5000
  * The subchannel pool is local because a connection that was accepted but never answered stays in the global pool and is
  * handed to every later client: a new client would hang as the old one did.
  *
+ * @param channels shared with other clients; otherwise the client has a connection of its own
  * @throws EtcdError when a TLS file cannot be read
  */
-export function createEtcdClient(endpoint: EtcdEndpoint): EtcdClient {
+export function createEtcdClient(endpoint: EtcdEndpoint, channels = new EtcdChannels()): EtcdClient {
   const secure = endpoint.endpoints.some((host) => host.startsWith('https://'))
   const ca = secure ? readTlsFile(endpoint.caFile) : undefined
   const key = readTlsFile(secure ? endpoint.keyFile : undefined)
@@ -61,6 +63,7 @@ export function createEtcdClient(endpoint: EtcdEndpoint): EtcdClient {
       'grpc.initial_reconnect_backoff_ms': 500,
       'grpc.max_reconnect_backoff_ms': 3000,
       'grpc.enable_http_proxy': 0,
+      channelFactoryOverride: channels.factory([ca, cert, key]),
     },
     defaultCallOptions: (call) => (call.isStream ? {} : { deadline: Date.now() + CALL_TIMEOUT_MS }),
     faultHandling: { host: () => noop, global: noop },
