@@ -84,6 +84,7 @@ function serviceSpec(frontend: Frontend, id: number, service: Service | undefine
           ? service?.internalTrafficPolicy
           : service?.externalTrafficPolicy) ?? 'Cluster',
       cluster,
+      ...(service?.mesh.global === true ? { global: true } : {}),
     },
   }
 }

@@ -71,8 +71,19 @@ export interface RemoteClusterReport {
   readonly 'num-shared-services': number
   readonly 'num-service-exports': number
   readonly 'num-failures': number
+  /** Of this side of the connection; absent without TLS. */
+  readonly certificates?: readonly CertificateStatus[]
   /** RFC 3339; absent for never. */
   readonly 'last-failure'?: string
+}
+
+export interface CertificateStatus {
+  readonly role: 'ca' | 'client'
+  readonly subject: string
+  /** RFC 3339. */
+  readonly 'not-after': string
+  readonly state: 'ok' | 'expires-soon' | 'expired' | 'not-yet-valid' | 'not-signed'
+  readonly verdict: string
 }
 
 /** As `cilium-dbg service list -o json`. */
@@ -95,6 +106,8 @@ export interface ServiceSpec {
     readonly type: string
     readonly trafficPolicy: string
     readonly cluster?: string
+    /** Merged over all clusters; absent when it is not. */
+    readonly global?: boolean
   }
 }
 

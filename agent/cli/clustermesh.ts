@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { Api } from '../api/client.ts'
 import { ApiClientError } from '../api/errors.ts'
-import type { ClusterMeshReport } from '../api/types.ts'
+import type { StatusReport } from '../api/types.ts'
 import { delay } from '../lib/clock.ts'
 import { addCa } from './clustermesh-ca.ts'
 import type { CliContext, Format } from './context.ts'
@@ -44,8 +44,8 @@ Examples:
     .action(async (options: Options, command: Command) => {
       const limit = parseDuration(options.waitDuration)
       const api = agentOf(context, command)
-      const mesh = options.wait === true ? await waitForMesh(context, api, limit) : (await api.status()).clusterMesh
-      const report = connectivityReport(mesh)
+      const status = options.wait === true ? await waitForMesh(context, api, limit) : await api.status()
+      const report = connectivityReport(status, await accessInformation(api))
       await print(context, options.output, report, renderConnectivity)
       if (report.connectivity.not_ready > 0) context.exitCode = 1
     })
@@ -57,21 +57,22 @@ Examples:
 }
 
 /** The mesh once all clusters are ready, or as it stands when time is up. An agent that does not run yet is waited for, too. */
-async function waitForMesh(context: CliContext, api: Api, limitMs: number): Promise<ClusterMeshReport> {
+async function waitForMesh(context: CliContext, api: Api, limitMs: number): Promise<StatusReport> {
   const { clock, signal } = context
   const start = clock.now()
   let nextProgress = start
   for (;;) {
-    const mesh = await statusOrMissing(api)
-    if (!(mesh instanceof ApiClientError) && mesh.clusters.every((cluster) => cluster.ready)) return mesh
+    const status = await statusOrMissing(api)
+    const missing = status instanceof ApiClientError
+    if (!missing && status.clusterMesh.clusters.every((cluster) => cluster.ready)) return status
     const now = clock.now()
     if (now - start >= limitMs) {
-      if (!(mesh instanceof ApiClientError)) return mesh
-      throw new CommandError('wait-timeout', `gave up after ${formatDuration((now - start) / 1000)}`, { cause: mesh })
+      if (!missing) return status
+      throw new CommandError('wait-timeout', `gave up after ${formatDuration((now - start) / 1000)}`, { cause: status })
     }
     if (now >= nextProgress) {
       const waited = formatDuration((now - start) / 1000)
-      const what = mesh instanceof ApiClientError ? mesh.message : '1 nodes are not ready'
+      const what = missing ? status.message : '1 nodes are not ready'
       context.stderr(`⌛ Waiting (${waited}) for clusters to be connected: ${what}\n`)
       nextProgress = now + PROGRESS_MS
     }
@@ -79,11 +80,20 @@ async function waitForMesh(context: CliContext, api: Api, limitMs: number): Prom
   }
 }
 
-async function statusOrMissing(api: Api): Promise<ClusterMeshReport | ApiClientError> {
+async function statusOrMissing(api: Api): Promise<StatusReport | ApiClientError> {
   try {
-    return (await api.status()).clusterMesh
+    return await api.status()
   } catch (error) {
     if (error instanceof ApiClientError && error.code === 'no-agent') return error
     throw error
   }
+}
+
+/** Where this cluster was exported to be reached, from what the export left in the directory of the running agent. */
+async function accessInformation(api: Api): Promise<string[]> {
+  const directory = (await api.config()).find(({ key }) => key === 'clustermeshConfig')?.value
+  if (typeof directory !== 'string') return []
+  const { readOwn } = await import('../peering/directory.ts')
+  const own = await readOwn(directory)
+  return (own?.facts.endpoints ?? []).map((endpoint) => endpoint.replace(/^https?:\/\//, ''))
 }

@@ -1,4 +1,4 @@
-import type { ClusterMeshReport, RemoteClusterReport } from '../api/types.ts'
+import type { CertificateStatus, RemoteClusterReport, StatusReport } from '../api/types.ts'
 
 interface Spread {
   readonly min: number
@@ -8,6 +8,8 @@ interface Spread {
 
 /** The part of `cilium clustermesh status -o json` that one agent knows: the counts are over this one node. */
 export interface ConnectivityReport {
+  /** `host:port` at which others reach this cluster's etcd, as it was exported last; empty when it never was. */
+  readonly access_information: readonly string[]
   readonly connectivity: {
     readonly global_services: Spread
     readonly connected: Spread
@@ -15,13 +17,21 @@ export interface ConnectivityReport {
     readonly total: number
     readonly not_ready: number
     readonly errors: Readonly<Record<string, readonly string[]>>
+    /** By cluster, of this side of the connection; clusters without TLS are left out. */
+    readonly certificates: Readonly<Record<string, readonly CertificateStatus[]>>
   }
+  /** Whether what is read of any cluster is a local copy. */
+  readonly kvstoremesh: { readonly enabled: boolean }
+  /** The node whose agent answered. */
+  readonly node: string
 }
 
-export function connectivityReport(mesh: ClusterMeshReport): ConnectivityReport {
+export function connectivityReport(status: StatusReport, access: readonly string[]): ConnectivityReport {
+  const mesh = status.clusterMesh
   const ready = mesh.clusters.filter((cluster) => cluster.ready)
   const errors = mesh.clusters.filter((cluster) => !cluster.ready)
   return {
+    access_information: access,
     connectivity: {
       global_services: spread(mesh['num-global-services']),
       connected: spread(ready.length),
@@ -34,35 +44,57 @@ export function connectivityReport(mesh: ClusterMeshReport): ConnectivityReport 
       total: 1,
       not_ready: errors.length > 0 ? 1 : 0,
       errors: Object.fromEntries(errors.map((cluster) => [cluster.name, [whyNotReady(cluster)]])),
+      certificates: Object.fromEntries(
+        mesh.clusters.flatMap(({ name, certificates }) =>
+          certificates === undefined ? [] : [[name, certificates] as const],
+        ),
+      ),
     },
+    kvstoremesh: { enabled: mesh.clusters.some((cluster) => cluster.config.kvstoremesh) },
+    node: status.node.name,
   }
 }
 
-export function renderConnectivity({ connectivity }: ConnectivityReport): string {
-  const names = Object.keys(connectivity.clusters)
-  if (names.length === 0) return '🔌 No cluster connected\n'
-  const lines = [
-    connectivity.not_ready === 0
-      ? `✅ All ${connectivity.total} nodes are connected to all clusters ${bracket(connectivity.connected)}`
-      : `⚠️  ${connectivity.not_ready}/${connectivity.total} nodes are not connected to all clusters ${bracket(connectivity.connected)}`,
-    '',
-    '🔌 Cluster Connections:',
-  ]
-  for (const name of names) {
-    const { configured, connected } = connectivity.clusters[name]!
-    lines.push(
-      `  - ${name}: ${configured.max}/${connectivity.total} configured, ${connected.max}/${connectivity.total} connected`,
-    )
-  }
-  const { min, avg, max } = connectivity.global_services
-  lines.push('', `🔀 Global services: [ min:${min} / avg:${avg.toFixed(1)} / max:${max} ]`)
+export function renderConnectivity(report: ConnectivityReport): string {
+  const { connectivity, access_information: access, node } = report
+  const lines: string[] = []
+  if (access.length > 0) lines.push('✅ Cluster access information is available:')
+  for (const each of access) lines.push(`  - ${each}`)
+  if (report.kvstoremesh.enabled) lines.push('ℹ️  KVStoreMesh is enabled')
+  if (lines.length > 0) lines.push('')
+  lines.push(...connectionLines(connectivity))
   const errors = Object.entries(connectivity.errors).flatMap(([name, texts]) =>
     texts.map((text) => [name, text] as const),
   )
   if (errors.length > 0) lines.push('', `❌ ${errors.length} Errors:`)
-  for (const [name, text] of errors) lines.push(`  ❌ this node is not connected to cluster ${name}: ${text}`)
+  for (const [name, text] of errors) {
+    lines.push(`  ❌ ${node} is not connected to cluster ${name}: ${text}`)
+    if (text.startsWith(SYNCING)) continue
+    lines.push(`     💡 Run "weft troubleshoot clustermesh ${name}" to find out where the way ends`)
+  }
   return lines.map((line) => `${line}\n`).join('')
 }
+
+function connectionLines({ clusters, connected, total, not_ready, global_services }: Connectivity): string[] {
+  const names = Object.keys(clusters)
+  if (names.length === 0) return ['🔌 No cluster connected']
+  const { min, avg, max } = global_services
+  return [
+    not_ready === 0
+      ? `✅ All ${total} nodes are connected to all clusters ${bracket(connected)}`
+      : `⚠️  ${not_ready}/${total} nodes are not connected to all clusters ${bracket(connected)}`,
+    '',
+    '🔌 Cluster Connections:',
+    ...Object.entries(clusters).map(
+      ([name, each]) =>
+        `  - ${name}: ${each.configured.max}/${total} configured, ${each.connected.max}/${total} connected`,
+    ),
+    '',
+    `🔀 Global services: [ min:${min} / avg:${avg.toFixed(1)} / max:${max} ]`,
+  ]
+}
+
+type Connectivity = ConnectivityReport['connectivity']
 
 function spread(value: number): Spread {
   return { min: value, avg: value, max: value }
@@ -76,5 +108,8 @@ function whyNotReady(cluster: RemoteClusterReport): string {
   if (!cluster.connected) return cluster.status
   if (!cluster.config.retrieved) return 'remote cluster configuration required but not found'
   const missing = (['endpoints', 'identities', 'nodes', 'services'] as const).filter((kind) => !cluster.synced[kind])
-  return `synchronization in progress for ${missing.join(', ')}`
+  return `${SYNCING} for ${missing.join(', ')}`
 }
+
+/** Takes its time, and nothing is wrong with the connection. */
+const SYNCING = 'synchronization in progress'

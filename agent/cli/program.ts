@@ -6,7 +6,7 @@ import { addClusterMesh } from './clustermesh.ts'
 import { addConfig } from './config.ts'
 import type { CliContext } from './context.ts'
 import { DEFAULT_SOCKET } from './context.ts'
-import { addAgent, addApiserver } from './daemon.ts'
+import { addAgent, addApiserver, addKvstoremesh } from './daemon.ts'
 import { addEndpoint } from './endpoint.ts'
 import { UsageError } from './errors.ts'
 import { addExplain } from './explain.ts'
@@ -14,11 +14,13 @@ import { addIdentity } from './identity.ts'
 import { addNode } from './node.ts'
 import { addService } from './service.ts'
 import { addStatus } from './status.ts'
+import { addTroubleshoot } from './troubleshoot.ts'
 
-/** Settings of the long-running programs; empty where the command line names neither, to keep other commands fast. */
+/** Settings of the long-running programs; empty where the command line names none of them, to keep other commands fast. */
 export interface DaemonSettings {
   readonly agent: readonly Setting[]
   readonly apiserver: readonly Setting[]
+  readonly kvstoremesh: readonly Setting[]
 }
 
 const USAGE_STATUS = 2
@@ -54,10 +56,12 @@ Exit status: 0 all is well, 1 something is wrong, 2 the command line or configur
     )
   addAgent(program, context, settings.agent)
   addApiserver(program, context, settings.apiserver)
+  addKvstoremesh(program, context, settings.kvstoremesh)
   addStatus(program, context)
   addService(program, context)
   addExplain(program, context)
   addClusterMesh(program, context)
+  addTroubleshoot(program, context)
   addNode(program, context)
   addIdentity(program, context)
   addEndpoint(program, context)

@@ -302,8 +302,8 @@ it('weft bpf ipcache list', async () => {
     `\
 IP PREFIX/ADDRESS   IDENTITY
 0.0.0.0/0           identity=2 encryptkey=0 tunnelendpoint=0.0.0.0 flags=<none>
-10.1.1.0/24         identity=2 encryptkey=0 tunnelendpoint=172.18.0.3 flags=hastunnel,remotecluster
-10.1.1.41/32        identity=137204 encryptkey=0 tunnelendpoint=172.18.0.3 flags=hastunnel,remotecluster
+10.1.1.0/24         identity=2 encryptkey=0 tunnelendpoint=172.18.0.3 flags=hastunnel,remotecluster cluster=2
+10.1.1.41/32        identity=137204 encryptkey=0 tunnelendpoint=172.18.0.3 flags=hastunnel,remotecluster cluster=2
 172.18.0.3/32       identity=6 encryptkey=0 tunnelendpoint=0.0.0.0 flags=node
 `,
   )

@@ -21,12 +21,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'agent/sources/kubernetes': ['agent/state/writer.ts', 'agent/state/sync.ts', 'agent/sources/objects'],
   'agent/sources/manifests': ['agent/state/writer.ts', 'agent/state/sync.ts', 'agent/sources/objects'],
   'agent/sources/mesh': ['agent/state/writer.ts', 'agent/state/sync.ts', 'agent/sources/objects', 'agent/pki'],
+  'agent/sources/probes': ['agent/state/writer.ts'],
   'agent/desired': ['agent/state'],
   'agent/maps': [],
   'agent/reconcile': [],
   'agent/targets': ['agent/maps', 'agent/reconcile/target.ts', 'native'],
   'agent/api': ['agent/state', 'agent/reconcile'],
-  'agent/cli': ['agent/api', 'agent/maps', 'agent/config.ts', 'agent/pki', 'native'],
+  'agent/peering': ['agent/pki', 'agent/sources/mesh/config-file.ts'],
+  'agent/cli': ['agent/api', 'agent/maps', 'agent/config.ts', 'agent/peering', 'agent/pki', 'native'],
   native: [],
 }
 

@@ -31,6 +31,8 @@ export interface ServiceRow {
   readonly affinitySeconds: number
   readonly maglevSize: number
   readonly slots: readonly SlotRow[]
+  /** Merged over all clusters; absent when no agent told. */
+  readonly global?: boolean
 }
 
 export interface RevNatRow {
@@ -63,6 +65,8 @@ export interface IpcacheRow {
   readonly prefix: string
   readonly identity: number
   readonly clusterId: number
+  /** Name of that cluster, when an agent told. */
+  readonly cluster?: string
   readonly tunnelEndpoint: string
   readonly flags: readonly string[]
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import type { CliContext, Format } from '../context.ts'
-import { formatOption, print } from '../context.ts'
+import { agentOf, formatOption, print } from '../context.ts'
+import { globalFrontends } from './ask-agent.ts'
 import { UsageError } from '../errors.ts'
 import { withPins } from './pins.ts'
 import { readBackends, readRevNat, readServices } from './read-services.ts'
@@ -17,7 +18,10 @@ export function addLb(bpf: Command, context: CliContext): void {
   const lb = bpf.command('lb').summary('services and their slots').description('Services as the datapath has them.')
   lb.command('list')
     .summary('services with the backend in each slot')
-    .description('List services as the datapath has them: one line per service and one per slot.')
+    .description(
+      'List services as the datapath has them: one line per service and one per slot. ' +
+        'Those merged over all clusters are marked "global" while an agent runs: the maps do not tell.',
+    )
     .option('--frontends', 'one line per service, with its counts and flags')
     .option('--backends', 'only backends, by id')
     .option('--revnat', 'only the addresses that replies are turned back into, by service id')
@@ -28,6 +32,7 @@ export function addLb(bpf: Command, context: CliContext): void {
 Examples:
   weft bpf lb list
   weft bpf lb list --frontends
+  weft bpf lb list | grep global
   weft bpf lb list -o json | jq '.[] | select(.address == "10.2.47.149:80/TCP") | .slots'`,
     )
     .action(async (options: Options, command: Command) => {
@@ -38,7 +43,9 @@ Examples:
       if (options.backends) await print(context, output, await withPins(command, readBackends), renderBackendIds)
       else if (options.revnat) await print(context, output, await withPins(command, readRevNat), renderRevNat)
       else {
-        const services = await withPins(command, readServices)
+        const rows = await withPins(command, readServices)
+        const merged = await globalFrontends(agentOf(context, command))
+        const services = merged === undefined ? rows : rows.map((row) => ({ ...row, global: merged.has(row.address) }))
         await print(context, output, services, options.frontends ? renderFrontends : renderLb)
       }
     })

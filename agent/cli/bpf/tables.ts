@@ -7,7 +7,7 @@ import type { BackendRow, FlowRow, IpcacheRow, MaglevRow, MetricRow, RevNatRow, 
  */
 export function renderLb(services: readonly ServiceRow[]): string {
   const rows = services.flatMap((service) => [
-    [`${service.address} (0)`, `0.0.0.0:0 (${service.id}) (0) [${service.flags.join(', ')}]`],
+    [`${service.address} (0)`, `0.0.0.0:0 (${service.id}) (0) [${flagsOf(service)}]`],
     ...service.slots.map((slot, i) => [
       `${service.address} (${i + 1})`,
       slot.address === undefined
@@ -31,10 +31,14 @@ export function renderFrontends(services: readonly ServiceRow[]): string {
         service.maglevSize > 0 ? `${service.algorithm} (${service.maglevSize})` : service.algorithm,
         service.forwarding,
         service.affinitySeconds === 0 ? '-' : `${service.affinitySeconds}s`,
-        service.flags.join(', '),
+        flagsOf(service),
       ]
     }),
   )
+}
+
+function flagsOf({ flags, global }: ServiceRow): string {
+  return [...flags, ...(global === true ? ['global'] : [])].join(', ')
 }
 
 /** `lb list --backends`: id and address, as `cilium-dbg` prints them. */
@@ -97,7 +101,8 @@ export function renderIpcache(rows: readonly IpcacheRow[]): string {
     rows.map((row) => [
       row.prefix,
       `identity=${row.identity} encryptkey=0 tunnelendpoint=${row.tunnelEndpoint} ` +
-        `flags=${row.flags.length === 0 ? '<none>' : row.flags.join(',')}`,
+        `flags=${row.flags.length === 0 ? '<none>' : row.flags.join(',')}` +
+        (row.clusterId === 0 ? '' : ` cluster=${row.cluster ?? row.clusterId}`),
     ]),
   )
 }

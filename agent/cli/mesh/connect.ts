@@ -80,11 +80,14 @@ export function addDisconnect(mesh: Command, context: CliContext): void {
     .argument('<cluster>', 'its name')
     .option('--config <file>', "the agent's file with settings (env WEFT_CONFIG)")
     .option('--config-dir <directory>', 'directory of the remote clusters (env WEFT_CLUSTERMESH_CONFIG)')
+    .addOption(formatOption())
     .addHelpText('after', '\nExamples:\n  weft clustermesh disconnect east')
-    .action(async (cluster: string, options: OwnOptions, command: Command) => {
+    .action(async (cluster: string, options: OwnOptions & { output: Format }, command: Command) => {
       const { removeMember } = await import('../../peering/directory.ts')
-      await removeMember(await new OwnCluster(context, command, options).configDir(), cluster)
+      const directory = await new OwnCluster(context, command, options).configDir()
+      await removeMember(directory, cluster)
       context.stderr(`✅ Disconnected cluster ${cluster}\n`)
+      await print(context, options.output, { cluster, directory, connected: false }, () => '')
     })
 }
 

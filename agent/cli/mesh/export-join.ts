@@ -3,7 +3,8 @@ import { existsSync } from 'node:fs'
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { JoinFacts } from '../../peering/join-file.ts'
-import type { CliContext } from '../context.ts'
+import type { CliContext, Format } from '../context.ts'
+import { formatOption, print } from '../context.ts'
 import { parseDuration } from '../duration.ts'
 import { CommandError, UsageError } from '../errors.ts'
 import type { OwnOptions } from './own.ts'
@@ -18,6 +19,7 @@ interface Options extends OwnOptions {
   readonly clientCert?: string
   readonly clientKey?: string
   readonly validFor: string
+  readonly output: Format
 }
 
 export const DEFAULT_PKI = '/etc/weft/pki'
@@ -42,6 +44,7 @@ export function addExportJoin(mesh: Command, context: CliContext): void {
     .option('--no-client', 'no client certificate: the other cluster has its own')
     .option('--valid-for <duration>', 'how long the file can be used', '24h')
   addOwnOptions(command)
+    .addOption(formatOption())
     .addHelpText(
       'after',
       `
@@ -55,6 +58,9 @@ Examples:
           'the service CIDRs of this cluster are not known',
           'say --service-cidr 10.3.0.0/16, or none',
         )
+      }
+      if (options.output !== 'table' && options.file === undefined) {
+        throw new UsageError('standard output is the join file already', 'write that to a file with -f')
       }
       await exportJoin(context, command, options)
     })
@@ -96,6 +102,14 @@ async function exportJoin(context: CliContext, command: Command, options: Option
     `✅ Join file of ${facts.name} (id ${facts.id}), good for ${options.validFor}${client === undefined ? '' : ', with a key: keep it secret'}\n` +
       `ℹ️  CA fingerprint, to be compared on the other side: ${signer.certificate.fingerprint}\n`,
   )
+  const report = {
+    file: options.file,
+    cluster: content.cluster,
+    signer: signer.certificate.fingerprint,
+    expiresAt: content.expiresAt,
+    secret: client !== undefined,
+  }
+  await print(context, options.output, report, () => '')
 }
 
 async function clientPair(options: Options): Promise<JoinFacts['client']> {

@@ -38,6 +38,7 @@ describe('service reports', () => {
       type: 'ClusterIP',
       trafficPolicy: 'Cluster',
       cluster: 'west',
+      global: true,
     })
     expect(report?.status.realized).toEqual(report?.spec)
   })

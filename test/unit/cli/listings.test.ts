@@ -222,6 +222,20 @@ default/curl-pod   Disabled           Disabled          5          k8s:app=curl 
     )
   })
 
+  it('nodes as endpoints, for a selector that names their identity', async () => {
+    const { view, writer } = world()
+    addEast(writer)
+    expect(await output('endpoint list --selector reserved:remote-node', { view })).toBe(
+      `\
+ENDPOINT                  POLICY (ingress)   POLICY (egress)   IDENTITY   LABELS (source:key[=value])   IPv6   IPv4         STATUS
+                          ENFORCEMENT        ENFORCEMENT
+east/east-control-plane   Disabled           Disabled          6          reserved:remote-node                 172.18.0.4   ready
+east/east-worker          Disabled           Disabled          6          reserved:remote-node                 172.18.0.3   ready
+`,
+    )
+    expect((await output('endpoint list --selector app=none', { view })).split('\n')).toHaveLength(3)
+  })
+
   it('configuration, with where each value came from', async () => {
     expect(await output('config view', { view: world().view })).toBe(
       `\

@@ -143,9 +143,37 @@ describe('weft clustermesh status', () => {
 🔀 Global services: [ min:0 / avg:0.0 / max:0 ]
 
 ❌ 1 Errors:
-  ❌ this node is not connected to cluster east: synchronization in progress for nodes, services
+  ❌ west-worker is not connected to cluster east: synchronization in progress for nodes, services
 `,
     )
+  })
+
+  it('names the command that goes the way to a cluster that is not connected', async () => {
+    const { view } = east({ state: 'disconnected', failures: 3, message: 'connect ECONNREFUSED' })
+    const { code, out } = await weft('clustermesh status', { view })
+    expect(code).toBe(1)
+    expect(out.slice(out.indexOf('❌'))).toBe(
+      `\
+❌ 1 Errors:
+  ❌ west-worker is not connected to cluster east: Err: connect ECONNREFUSED, ID: c6ba18866da7dfd8
+     💡 Run "weft troubleshoot clustermesh east" to find out where the way ends
+`,
+    )
+  })
+
+  it('has the top level of the guide in JSON', async () => {
+    const report = JSON.parse(await output('clustermesh status -o json', { view: east().view })) as object
+    expect(report).toMatchObject({
+      access_information: [],
+      connectivity: {
+        connected: { min: 1, avg: 1, max: 1 },
+        clusters: { east: { configured: { max: 1 }, connected: { max: 1 } } },
+        total: 1,
+        not_ready: 0,
+        errors: {},
+      },
+      kvstoremesh: { enabled: false },
+    })
   })
 
   it('knows when there is no other cluster', async () => {
