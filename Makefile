@@ -91,6 +91,11 @@ test-bpf test-net: test-%: build ## one layer, as root: packets through the prog
 	$(Q)mkdir -p $(REPORTS)
 	$(Q)$(call VITEST,$*) --project $*
 
+.PHONY: test-interop
+test-interop: build ## Cilium's own programs on the other side of our etcd; built once from test/peers, which takes Go and minutes
+	$(Q)mkdir -p $(REPORTS)
+	$(Q)$(call VITEST,interop) --project interop
+
 .PHONY: test-kernel-6.1
 test-kernel-6.1: build ## every eBPF object on kernel 6.1, booted in QEMU
 	$(call tag,QEMU,kernel 6.1)

@@ -1,0 +1,30 @@
+import { execFile } from 'node:child_process'
+import { resolve } from 'node:path'
+import { promisify } from 'node:util'
+import type { TestProject } from 'vitest/node'
+
+/** Cilium releases whose programs are on the other side; folders of test/peers. */
+export const PEERS = ['cilium-1.17', 'cilium-1.18'] as const
+export type Peer = (typeof PEERS)[number]
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    /** Where each peer's programs are, or why there are none. */
+    peers: Readonly<Record<Peer, { readonly directory: string } | { readonly skip: string }>>
+  }
+}
+
+/** Builds the peers before any test runs: the first time takes minutes, and no test should have to wait for that. */
+export default async function buildPeers(project: TestProject): Promise<void> {
+  const build = resolve(import.meta.dirname, '../peers/build.sh')
+  const found = await Promise.all(PEERS.map((peer) => promisify(execFile)(build, [peer])))
+  const peers = PEERS.map((peer, index) => {
+    const { stdout, stderr } = found[index]!
+    const line = stdout.trim()
+    process.stderr.write(stderr.replace(/^go: downloading .*\n/gm, ''))
+    if (!line.startsWith('skip: ')) return [peer, { directory: line }]
+    process.stderr.write(`interop with ${peer} is skipped: ${line.slice('skip: '.length)}\n`)
+    return [peer, { skip: line.slice('skip: '.length) }]
+  })
+  project.provide('peers', Object.fromEntries(peers) as Record<Peer, { directory: string } | { skip: string }>)
+}
