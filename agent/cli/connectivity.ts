@@ -22,11 +22,14 @@ export interface ConnectivityReport {
   }
   /** Whether what is read of any cluster is a local copy. */
   readonly kvstoremesh: { readonly enabled: boolean }
-  /** The node whose agent answered. */
-  readonly node: string
+  /** The node whose agent answered; absent when a kvstoremesh did. */
+  readonly node?: string
 }
 
-export function connectivityReport(status: StatusReport, access: readonly string[]): ConnectivityReport {
+/** A kvstoremesh answers, too: it is on no node that counts, and has clusters all the same. */
+export type MeshStatus = Pick<StatusReport, 'clusterMesh'> & Partial<Pick<StatusReport, 'node'>>
+
+export function connectivityReport(status: MeshStatus, access: readonly string[]): ConnectivityReport {
   const mesh = status.clusterMesh
   const ready = mesh.clusters.filter((cluster) => cluster.ready)
   const errors = mesh.clusters.filter((cluster) => !cluster.ready)
@@ -50,8 +53,8 @@ export function connectivityReport(status: StatusReport, access: readonly string
         ),
       ),
     },
-    kvstoremesh: { enabled: mesh.clusters.some((cluster) => cluster.config.kvstoremesh) },
-    node: status.node.name,
+    kvstoremesh: { enabled: status.node === undefined || mesh.clusters.some((cluster) => cluster.config.kvstoremesh) },
+    ...(status.node === undefined ? {} : { node: status.node.name }),
   }
 }
 
@@ -62,27 +65,44 @@ export function renderConnectivity(report: ConnectivityReport): string {
   for (const each of access) lines.push(`  - ${each}`)
   if (report.kvstoremesh.enabled) lines.push('ℹ️  KVStoreMesh is enabled')
   if (lines.length > 0) lines.push('')
-  lines.push(...connectionLines(connectivity))
+  lines.push(...connectionLines(connectivity, node === undefined ? 'KVStoreMesh replicas' : 'nodes'))
   const errors = Object.entries(connectivity.errors).flatMap(([name, texts]) =>
     texts.map((text) => [name, text] as const),
   )
+  lines.push(...certificateLines(connectivity))
   if (errors.length > 0) lines.push('', `❌ ${errors.length} Errors:`)
   for (const [name, text] of errors) {
-    lines.push(`  ❌ ${node} is not connected to cluster ${name}: ${text}`)
+    lines.push(`  ❌ ${node ?? 'kvstoremesh'} is not connected to cluster ${name}: ${text}`)
     if (text.startsWith(SYNCING)) continue
     lines.push(`     💡 Run "weft troubleshoot clustermesh ${name}" to find out where the way ends`)
   }
   return lines.map((line) => `${line}\n`).join('')
 }
 
-function connectionLines({ clusters, connected, total, not_ready, global_services }: Connectivity): string[] {
+/** Only those that somebody has to look after. */
+function certificateLines({ certificates }: Connectivity): string[] {
+  const lines = Object.entries(certificates).flatMap(([name, all]) =>
+    all
+      .filter(({ state }) => state !== 'ok')
+      .map(({ role, subject, verdict }) => {
+        const what = role === 'ca' ? 'CA' : 'client certificate'
+        return `⚠️  The ${what} for cluster ${name} (${subject}) ${verdict}`
+      }),
+  )
+  return lines.length === 0 ? [] : ['', ...lines]
+}
+
+function connectionLines(
+  { clusters, connected, total, not_ready, global_services }: Connectivity,
+  who: string,
+): string[] {
   const names = Object.keys(clusters)
   if (names.length === 0) return ['🔌 No cluster connected']
   const { min, avg, max } = global_services
   return [
     not_ready === 0
-      ? `✅ All ${total} nodes are connected to all clusters ${bracket(connected)}`
-      : `⚠️  ${not_ready}/${total} nodes are not connected to all clusters ${bracket(connected)}`,
+      ? `✅ All ${total} ${who} are connected to all clusters ${bracket(connected)}`
+      : `⚠️  ${not_ready}/${total} ${who} are not connected to all clusters ${bracket(connected)}`,
     '',
     '🔌 Cluster Connections:',
     ...Object.entries(clusters).map(
