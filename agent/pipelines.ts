@@ -15,7 +15,9 @@ import { desiredFrontends, frontendConflict, frontendRank } from './desired/fron
 import { desiredIpcache } from './desired/ipcache.ts'
 import { PrefixTracker } from './desired/prefixes.ts'
 import { planRoutes } from './desired/routes.ts'
+import { IPCACHE_ROWS } from './reconcile/ipcache-rows.ts'
 import { Planner } from './reconcile/planner.ts'
+import { PrefixDelta } from './reconcile/prefix-delta.ts'
 import { Reconciler } from './reconcile/reconciler.ts'
 import { LOCAL_SOURCE } from './state/sync.ts'
 
@@ -80,7 +82,7 @@ export class Pipelines {
       new Reconciler({ ...options, target, ...(rank === undefined ? {} : { rank }) })
     this.lb = reconciler(targets.lb, frontendRank)
     this.endpoints = reconciler(targets.endpoints)
-    this.ipcache = reconciler(targets.ipcache)
+    this.ipcache = new Reconciler({ ...options, target: targets.ipcache, delta: new PrefixDelta(IPCACHE_ROWS) })
     this.podHooks = targets.podHooks === undefined ? undefined : reconciler(targets.podHooks)
     this.routes = targets.routes === undefined ? undefined : reconciler(targets.routes)
 
@@ -153,14 +155,16 @@ export class Pipelines {
       const { clusterName, nodeName } = snapshot.local
       if (change.key === `${clusterName}/${nodeName}`) this.#markServices((service) => service.type !== 'ClusterIP')
     }
-    if (change.table === 'clusters') this.#onCluster(change.key)
+    if (change.table === 'clusters' || change.table === 'reach') this.#onCluster(change.key)
     if (change.service !== undefined && snapshot.isSynced(LOCAL_SOURCE)) this.#planners.lb.mark(change.service)
   }
 
   /** Counters of a cluster change all the time; only what selection looks at concerns its services. */
   #onCluster(name: string): void {
-    const cluster = this.#options.snapshot.tables.clusters.get(name)
-    const seen = cluster === undefined ? '' : `${cluster.id} ${cluster.unreachable} ${cluster.state === 'removed'}`
+    const { clusters, reach } = this.#options.snapshot.tables
+    const cluster = clusters.get(name)
+    const avoided = cluster?.unreachable === true && reach.get(name)?.answers !== true
+    const seen = cluster === undefined ? '' : `${cluster.id} ${avoided} ${cluster.state === 'removed'}`
     if ((this.#clusterSeen.get(name) ?? '') === seen) return
     if (cluster === undefined) this.#clusterSeen.delete(name)
     else this.#clusterSeen.set(name, seen)

@@ -1,9 +1,10 @@
 import { describeError } from '../lib/errors.ts'
 import { formatAddress } from '../types/address.ts'
+import type { Cluster } from '../types/cluster.ts'
 import type { Problem } from '../types/problem.ts'
 import type { ServiceName } from '../types/service.ts'
 import { PROTOCOL_NAMES } from '../types/service.ts'
-import { frontendProblem, mergeProblems } from './problems.ts'
+import { clusterProblems, frontendProblem, mergeProblems } from './problems.ts'
 import { compareFrontends } from './services.ts'
 import type { ExplainReport } from './types.ts'
 import type { AgentView, FrontendView } from './view.ts'
@@ -30,6 +31,7 @@ export function explainReport(view: AgentView, service: ServiceName): ExplainRep
       view.problemsOf(service),
       frontends.flatMap((frontend) => frontendProblem(frontend) ?? []),
       row !== undefined && frontends.length === 0 ? [noFrontend(service)] : [],
+      clustersOf(view, service).flatMap((cluster) => clusterProblems(view.tables, cluster)),
     ),
   }
 }
@@ -49,6 +51,13 @@ function explain({ frontend, status }: FrontendView): ExplainedFrontend {
       reason: decision.reason,
     })),
   }
+}
+
+/** The remote clusters that have backends of the service: what is wrong with them may be why one is taken or not. */
+function clustersOf(view: AgentView, service: ServiceName): Cluster[] {
+  const names = new Set<string>()
+  for (const set of view.tables.backends.by('service', service)) names.add(set.cluster)
+  return [...names].flatMap((name) => view.tables.clusters.get(name) ?? [])
 }
 
 function backendsWithoutService(view: AgentView, service: ServiceName): ExplainedFrontend['backends'] {

@@ -2,6 +2,8 @@ import { describeError, hintOf } from '../lib/errors.ts'
 import type { Cluster } from '../types/cluster.ts'
 import { MESH_RESOURCES } from '../types/cluster.ts'
 import type { Problem } from '../types/problem.ts'
+import type { Tables } from '../state/tables.ts'
+import { formatReachKey } from '../types/reach.ts'
 import type { StatusReport } from './types.ts'
 import type { AgentView, FrontendView } from './view.ts'
 
@@ -18,7 +20,7 @@ export function statusProblems(view: AgentView): Problem[] {
   for (const set of view.tables.problems.values()) sets.push(...set.problems)
   return mergeProblems(
     unsyncedSources(view.waitingFor(), clusters),
-    clusters.flatMap((cluster) => clusterProblem(cluster) ?? []),
+    clusters.flatMap((cluster) => clusterProblems(view.tables, cluster)),
     frontends.problems,
     view.targets().flatMap((target) => targetProblem(target, frontends.errors) ?? []),
     sets,
@@ -83,13 +85,29 @@ function unsyncedSources(waiting: readonly string[], clusters: readonly Cluster[
     }))
 }
 
-function clusterProblem(cluster: Cluster): Problem | undefined {
+/** What is wrong with a remote cluster: with its control plane, and with its backends as this node sees them. */
+export function clusterProblems(tables: Tables, cluster: Cluster): Problem[] {
+  const reach = tables.reach.get(cluster.name)
+  const problem = clusterProblem(cluster, reach?.answers === true)
+  const dead = [...(reach?.dead ?? [])]
+  if (dead.length === 0) return problem === undefined ? [] : [problem]
+  const unhealthy: Problem = {
+    code: 'backends-unhealthy',
+    message: `cluster ${cluster.name}: ${dead.length} of its backends do not answer this node: ${dead.slice(0, 3).map(formatReachKey).join(', ')}${dead.length > 3 ? ', …' : ''}`,
+    hint: 'they are used only where no others are left; check those pods, and the network between them and this node',
+  }
+  return problem === undefined ? [unhealthy] : [problem, unhealthy]
+}
+
+function clusterProblem(cluster: Cluster, answers: boolean): Problem | undefined {
   const detail = cluster.message === '' ? '' : `: ${cluster.message}`
   if (cluster.unreachable) {
     return {
       code: 'cluster-unreachable',
       message: `cluster ${cluster.name} gives no sign of life${detail}`,
-      hint: 'its backends are used only where no others are left; check its etcd endpoints and the network in between',
+      hint: answers
+        ? 'its pods answer this node, so they are used until cacheTTL is over; check its etcd endpoints and its exporter'
+        : 'its backends are used only where no others are left; check its etcd endpoints and the network in between',
     }
   }
   if (cluster.state === 'ready' || cluster.state === 'removed') return undefined

@@ -11,18 +11,25 @@ export interface Side {
   readonly cluster: string
   readonly clusterId: number
   readonly isLocal: boolean
+  /** Its control plane is silent, and no backend of it has answered this node lately. */
   readonly unreachable: boolean
+  /** Backends that do not answer this node, by `reachKey`. */
+  readonly dead: ReadonlySet<number>
   readonly tier: number
 }
+
+const NONE: ReadonlySet<number> = new Set()
 
 /** Tiers exist for global services with an affinity only; otherwise everything is tier 0. */
 export function sideOf(snap: Snapshot, service: Service, cluster: string): Side {
   const isLocal = cluster === snap.local.clusterName
   const { global, affinity } = service.mesh
   const tier = !global || affinity === 'none' || (affinity === 'local') === isLocal ? 0 : 1
-  if (isLocal) return { cluster, clusterId: snap.local.clusterId, isLocal, unreachable: false, tier }
+  if (isLocal) return { cluster, clusterId: snap.local.clusterId, isLocal, unreachable: false, dead: NONE, tier }
   const row = snap.tables.clusters.get(cluster)
-  return { cluster, clusterId: row?.id ?? 0, isLocal, unreachable: row?.unreachable ?? false, tier }
+  const reach = snap.tables.reach.get(cluster)
+  const unreachable = (row?.unreachable ?? false) && !(reach?.answers ?? false)
+  return { cluster, clusterId: row?.id ?? 0, isLocal, unreachable, dead: reach?.dead ?? NONE, tier }
 }
 
 export function draft(

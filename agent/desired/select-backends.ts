@@ -3,6 +3,7 @@ import type { BackendDecision, Reason, SlotBackend } from '../types/frontend.ts'
 import type { Service, ServicePort } from '../types/service.ts'
 import type { Draft, Side } from './draft.ts'
 import type { Snapshot } from './snapshot.ts'
+import { reachKey } from '../types/reach.ts'
 import { draft, sideOf } from './draft.ts'
 import { NOT_USABLE, rankOf, settle } from './rank.ts'
 import { restoredCandidates } from './restored.ts'
@@ -80,7 +81,10 @@ function addSet(drafts: Draft[], set: BackendSet, side: Side, shown: ShownBacken
     }
     const away = view === 'local' && !(side.isLocal && endpoint.nodeName === ownNode)
     const reason = refused ?? (away ? 'traffic-policy-local' : standing(endpoint, side))
-    for (let i = 0; i < matched.length; i++) drafts.push(draft(endpoint, matched[i]!, side, reason))
+    for (let i = 0; i < matched.length; i++) {
+      const dead = side.dead.size > 0 && refused === undefined && !away && isDead(endpoint, matched[i]!, side)
+      drafts.push(draft(endpoint, matched[i]!, side, dead ? 'unhealthy' : reason))
+    }
   }
 }
 
@@ -89,6 +93,11 @@ function standing(endpoint: Endpoint, side: Side): Reason {
   if (endpoint.condition === 'not-ready') return 'not-ready'
   if (side.unreachable) return 'cluster-unreachable'
   return endpoint.condition === 'ready' ? 'selected' : 'terminating'
+}
+
+/** What takes no connections anyway stays what it is. */
+function isDead(endpoint: Endpoint, { port, protocol }: EndpointPort, side: Side): boolean {
+  return endpoint.condition !== 'not-ready' && protocol === 6 && side.dead.has(reachKey(endpoint.address, port))
 }
 
 /**

@@ -3,6 +3,7 @@ import type { Cluster } from '../types/cluster.ts'
 import type { Identity } from '../types/identity.ts'
 import type { Node, Pod } from '../types/node.ts'
 import type { Problem } from '../types/problem.ts'
+import type { Reach } from '../types/reach.ts'
 import type { Service, ServiceName } from '../types/service.ts'
 import type { ReadIpTable } from './ip-table.ts'
 import type { ReadTable } from './table.ts'
@@ -24,6 +25,7 @@ export interface Tables {
   readonly identities: ReadTable<Identity, 'cluster'>
   readonly ips: ReadIpTable
   readonly clusters: ReadTable<Cluster>
+  readonly reach: ReadTable<Reach>
   readonly problems: ReadTable<ProblemSet>
 }
 
@@ -42,6 +44,7 @@ export interface MutableTables extends Tables {
   readonly identities: Table<Identity, 'cluster'>
   readonly ips: IpTable
   readonly clusters: Table<Cluster>
+  readonly reach: Table<Reach>
   readonly problems: Table<ProblemSet>
 }
 
@@ -55,6 +58,7 @@ export function createTables(): MutableTables {
     identities: new Table<Identity, 'cluster'>((row) => String(row.id), { cluster: (row) => row.cluster }),
     ips: new IpTable(),
     clusters: new Table<Cluster>((row) => row.name, {}),
+    reach: new Table<Reach>((row) => row.cluster, {}),
     problems: new Table<ProblemSet>((row) => row.origin, {}),
   }
 }

@@ -4,6 +4,7 @@ import type { Cluster } from '../types/cluster.ts'
 import type { Identity, IpEntry, IpFields } from '../types/identity.ts'
 import type { Node, Pod } from '../types/node.ts'
 import type { Problem } from '../types/problem.ts'
+import type { Reach } from '../types/reach.ts'
 import type { Service, ServiceName } from '../types/service.ts'
 import type { Change, MutableTables } from './tables.ts'
 import type { SyncGates } from './sync.ts'
@@ -102,6 +103,13 @@ export class Writer {
 
   deleteCluster(name: string): void {
     if (this.#tables.clusters.remove(name) !== undefined) this.#emit({ table: 'clusters', key: name })
+  }
+
+  /** `services` are those with a backend whose verdict changed. */
+  upsertReach(row: Reach, services: Iterable<ServiceName>): void {
+    this.#tables.reach.put(row)
+    this.#emit({ table: 'reach', key: row.cluster })
+    for (const service of services) this.#emit({ table: 'reach', key: row.cluster, service })
   }
 
   /** Replaces what `origin` complains about; an empty list clears it. */

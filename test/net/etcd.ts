@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import type { Etcd3 } from 'etcd3'
 import { spawn } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -104,6 +104,19 @@ export class EtcdProcess {
   /** Loses all data: the next launch is an empty store that calls itself by the same cluster id. */
   async wipe(): Promise<void> {
     await rm(join(this.#directory, 'data'), { recursive: true, force: true })
+  }
+
+  /** Copies the data aside, as a backup of the machine would: the store goes on after it. */
+  async snapshot(): Promise<void> {
+    await this.kill()
+    await cp(join(this.#directory, 'data'), join(this.#directory, 'backup'), { recursive: true })
+    await this.launch()
+  }
+
+  /** The data is again what it was at the snapshot. The process must not run. */
+  async restore(): Promise<void> {
+    await this.wipe()
+    await cp(join(this.#directory, 'backup'), join(this.#directory, 'data'), { recursive: true })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -43,7 +43,13 @@ export class West {
   }
 
   async start(
-    options: { unreachableAfterMs?: number; cacheTtlMs?: number; credentials?: CredentialTiming } = {},
+    options: {
+      unreachableAfterMs?: number
+      cacheTtlMs?: number
+      holdDownMs?: number
+      heartbeatStaleMs?: number
+      credentials?: CredentialTiming
+    } = {},
   ): Promise<void> {
     this.#source = await startMeshSource({
       configDir: this.directory,

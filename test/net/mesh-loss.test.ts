@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { EtcdProcess } from './etcd.ts'
-import { announceEast, exportEast, West } from './mesh-fixture.ts'
+import { HEARTBEAT_KEY } from '../../agent/types/wire/keys.ts'
+import { announceEast, EAST_NODE, exportEast, West } from './mesh-fixture.ts'
 import { TcpProxy } from './tcp-proxy.ts'
 
 let etcd: EtcdProcess
@@ -101,4 +102,121 @@ test('another store behind the same address and id, and further on, is taken for
   await west.until('only what the new store has is left', () => rows().join() === '0,0,0,0')
   await west.ready('east')
   expect(east()?.etcdClusterId).toBe(id)
+})
+
+test('an exporter that is dead behind an etcd that lives: avoided, then removed, and back with its heartbeat', async () => {
+  await west.connect('east', etcd)
+  await west.start({ unreachableAfterMs: 1000, cacheTtlMs: 4000, heartbeatStaleMs: 1500 })
+  await west.ready('east')
+  await west.until('east is unreachable', () => east()?.unreachable === true)
+  expect(rows()).toEqual([1, 1, 1, 1])
+  await west.until('the loss was counted, with the reason', () => (east()?.failures ?? 0) > 0)
+  await west.until('the reason is told', () => /heartbeat/.test(east()?.message ?? ''))
+  await west.until('the backends are given up', () => west.tables.backends.size === 0)
+  await west.until('it waits for the heartbeat', () => east()?.state === 'syncing')
+  expect(rows()).toEqual([0, 1, 1, 1])
+  await etcd.put(HEARTBEAT_KEY, new Date().toISOString())
+  await west.until('east is back', () => east()?.unreachable === false)
+  expect(rows()).toEqual([1, 1, 1, 1])
+})
+
+test('a link that flaps: left once, rejoined once', async () => {
+  await using proxy = await TcpProxy.start(etcd.url)
+  await west.configure('east', `endpoints: ["${proxy.url}"]`)
+  // On a lease, so that the store is known again and only what is new is read.
+  await announceEast(etcd, { leased: true })
+  await west.start({ unreachableAfterMs: 1000, cacheTtlMs: 60_000, holdDownMs: 3000 })
+  await west.ready('east')
+  const seen: boolean[] = []
+  let writes = 0
+  west.writer.subscribe(({ table }) => {
+    const now = east()?.unreachable ?? false
+    if (table === 'clusters' && now !== (seen.at(-1) ?? false)) seen.push(now)
+    if (table !== 'clusters') writes++
+  })
+  proxy.mute(true)
+  await west.until('east is unreachable', () => east()?.unreachable === true)
+  for (let i = 0; i < 4; i++) {
+    proxy.mute(false)
+    proxy.cut()
+    await west.until('it lost its session', () => east()?.state !== 'ready')
+    await west.ready('east')
+    proxy.mute(true)
+    proxy.cut()
+    await west.until('the link went again', () => east()?.state === 'disconnected')
+  }
+  expect(seen).toEqual([true])
+  proxy.mute(false)
+  proxy.cut()
+  await west.until('east is back', () => east()?.unreachable === false)
+  expect(seen).toEqual([true, false])
+  expect(writes).toBe(0)
+})
+
+test('a half-open connection, from which the other side has gone without a word, is given up', async () => {
+  await using proxy = await TcpProxy.start(etcd.url)
+  await west.configure('east', `endpoints: ["${proxy.url}"]`)
+  await west.start({ unreachableAfterMs: 1000, cacheTtlMs: 60_000 })
+  await west.ready('east')
+  // Nothing is reset: the client's socket stays open while the server behind it is gone.
+  proxy.mute(true)
+  await etcd.kill()
+  await west.until('east is unreachable', () => east()?.unreachable === true)
+  await west.until('the session is given up', () => (east()?.failures ?? 0) > 0, 30_000)
+  expect(rows()).toEqual([1, 1, 1, 1])
+  await etcd.launch()
+  proxy.mute(false)
+  proxy.cut()
+  await west.until('east is back', () => east()?.unreachable === false)
+}, 60_000)
+
+test('compacted while away: what is gone is removed after the new list, nothing before it', async () => {
+  await using proxy = await TcpProxy.start(etcd.url)
+  await west.configure('east', `endpoints: ["${proxy.url}"]`)
+  await west.start({ unreachableAfterMs: 1000, cacheTtlMs: 60_000 })
+  await west.ready('east')
+  proxy.mute(true)
+  await west.until('east is unreachable', () => east()?.unreachable === true)
+  await etcd.client.delete().prefix('cilium/state/nodes/')
+  const { header } = await etcd.client.put('cilium/state/nodes/v1/south/filler').value('1')
+  await etcd.client.kv.compact({ revision: header.revision, physical: true })
+  expect(rows()).toEqual([1, 1, 1, 1])
+  proxy.mute(false)
+  proxy.cut()
+  await west.until('east is back', () => east()?.unreachable === false)
+  expect(rows()).toEqual([1, 0, 1, 1])
+})
+
+test('a name that is no longer known: backends stay, the reason is told, and it is found again', async () => {
+  await west.connect('east', etcd)
+  await west.start({ unreachableAfterMs: 1000, cacheTtlMs: 60_000 })
+  await west.ready('east')
+  await west.configure('east', `endpoints: ["http://nowhere.invalid:2379"]`)
+  await west.until('east is unreachable', () => east()?.unreachable === true)
+  await west.until('the reason is told', () => /nowhere|resol/i.test(east()?.message ?? ''))
+  expect(east()?.failures).toBeGreaterThan(0)
+  expect(rows()).toEqual([1, 1, 1, 1])
+  await west.connect('east', etcd)
+  await west.until('east is back', () => east()?.unreachable === false)
+})
+
+test('a snapshot older than what was read is taken for what it is, and nothing goes before its list', async () => {
+  await using proxy = await TcpProxy.start(etcd.url)
+  await west.configure('east', `endpoints: ["${proxy.url}"]`)
+  await etcd.snapshot()
+  await etcd.put('cilium/state/nodes/v1/east/east-late', EAST_NODE.replace('east-worker', 'east-late'))
+  await west.start({ unreachableAfterMs: 1000, cacheTtlMs: 60_000 })
+  await west.ready('east')
+  expect(rows()).toEqual([1, 2, 1, 1])
+  proxy.mute(true)
+  proxy.cut()
+  await etcd.kill()
+  await etcd.restore()
+  await etcd.launch()
+  expect(rows()).toEqual([1, 2, 1, 1])
+  proxy.mute(false)
+  proxy.cut()
+  await west.until('what came after the snapshot is gone', () => west.tables.nodes.size === 1)
+  await west.ready('east')
+  expect(rows()).toEqual([1, 1, 1, 1])
 })

@@ -27,6 +27,8 @@ export interface MeshSourceOptions {
   readonly holdDownMs?: number
   /** How soon replaced certificates are noticed, and used. */
   readonly credentials?: CredentialTiming
+  /** How long a cluster's exporter may be without a heartbeat; default 130 s. */
+  readonly heartbeatStaleMs?: number
   readonly signal?: AbortSignal
 }
 
@@ -54,6 +56,7 @@ export async function startMeshSource(options: MeshSourceOptions): Promise<{ sto
       unreachableAfterMs: options.unreachableAfterMs ?? 10_000,
       cacheTtlMs: options.cacheTtlMs ?? 300_000,
       holdDownMs: options.holdDownMs ?? 2000,
+      heartbeatStaleMs: options.heartbeatStaleMs,
       credentials: options.credentials,
       ...{ name, endpoint, writer, sync: options.sync, ids, channels, clock, random: options.random, log },
     })

@@ -43,6 +43,11 @@ export class Liveness {
     this.#check()
   }
 
+  /** Whether what the peer said about services was given up; it is until the peer returns. */
+  get expired(): boolean {
+    return this.#expired
+  }
+
   stop(): void {
     this.#cancel()
   }

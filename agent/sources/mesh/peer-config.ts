@@ -10,9 +10,7 @@ import type { WireResource } from '../../types/wire/keys.ts'
 import { canaryKey, canaryPrefix, clusterConfigKey, HEARTBEAT_KEY } from '../../types/wire/keys.ts'
 import { prefixEnd } from '../../lib/etcd.ts'
 import { PeerError } from './cluster-ids.ts'
-
-/** Exporters write the heartbeat once a minute; two missed ones mean that the exporter or our watch is dead. */
-const HEARTBEAT_STALE_MS = 130_000
+import { Heartbeat } from './heartbeat.ts'
 
 export interface PeerConfig {
   readonly config: ClusterConfig
@@ -24,6 +22,8 @@ export interface PeerConfig {
    */
   readonly store: string | undefined
   readonly revision: bigint
+  /** Revision that last wrote the heartbeat; undefined when there is none. */
+  readonly heartbeat: string | undefined
 }
 
 /**
@@ -37,7 +37,7 @@ export async function readPeerConfig(
   peer: { readonly name: string; readonly clock: Clock },
   onWait: (message: string) => void,
 ): Promise<PeerConfig> {
-  await session.get(HEARTBEAT_KEY)
+  const heartbeat = (await session.get(HEARTBEAT_KEY)).kv?.mod_revision
   const key = clusterConfigKey(peer.name)
   for (let attempt = 0; ; attempt++) {
     const { kv, revision } = await session.get(key)
@@ -46,7 +46,7 @@ export async function readPeerConfig(
       const config = decode(peer.name, key, text)
       const store =
         kv.lease === '0' ? undefined : `${session.clusterId}/${kv.create_revision}/${kv.lease}/${config.cached}`
-      return { config, text, store, revision }
+      return { config, text, store, revision, heartbeat }
     }
     onWait(`connected; waiting for ${key}`)
     await delay(peer.clock, Math.min(500 * 2 ** attempt, 5000), session.ended)
@@ -65,7 +65,14 @@ function decode(name: string, key: string, text: string): ClusterConfig {
 }
 
 /** Ends the session when the peer says something else about itself, or when its heartbeat stops. */
-export async function watchPeer(session: EtcdSession, clock: Clock, name: string, peer: PeerConfig): Promise<void> {
+export async function watchPeer(
+  session: EtcdSession,
+  clock: Clock,
+  name: string,
+  peer: PeerConfig,
+  heartbeat = new Heartbeat(clock),
+): Promise<void> {
+  if (peer.heartbeat !== undefined) heartbeat.seen(peer.heartbeat)
   await session.watch(
     { key: clusterConfigKey(name), prefix: false, from: peer.revision + 1n },
     {
@@ -82,16 +89,21 @@ export async function watchPeer(session: EtcdSession, clock: Clock, name: string
   let disarm: () => void = () => undefined
   const beat = (): void => {
     disarm()
-    disarm = clock.after(HEARTBEAT_STALE_MS, () =>
+    disarm = clock.after(heartbeat.staleMs, () =>
       session.close(new EtcdError('heartbeat-stale', `cluster ${name} stopped writing its heartbeat`)),
     )
   }
+  // One that was stale before is known to be: a new connection did not help, and another one would not either.
+  if (peer.heartbeat !== undefined && !heartbeat.stale) beat()
   session.ended.addEventListener('abort', () => disarm(), { once: true })
   await session.watch(
     { key: HEARTBEAT_KEY, prefix: false, from: peer.revision + 1n },
     {
       events: (events) => {
-        if (events.some(({ type }) => type !== 'Delete')) beat()
+        const last = events.findLast(({ type }) => type !== 'Delete')
+        if (last === undefined) return
+        heartbeat.seen(last.kv.mod_revision)
+        beat()
       },
       progress: () => undefined,
       compacted: () => session.close(new EtcdError('etcd-compacted', 'history was compacted while connecting')),

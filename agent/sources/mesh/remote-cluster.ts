@@ -22,6 +22,7 @@ import { PrefixMirror } from './etcd-mirror.ts'
 import { AddressRevisions } from './revisions.ts'
 import { EtcdSession } from '../../lib/etcd-session.ts'
 import { createImporters } from './importers.ts'
+import { Heartbeat } from './heartbeat.ts'
 import { Liveness } from './liveness.ts'
 import type { PeerConfig } from './peer-config.ts'
 import { PeerError } from './cluster-ids.ts'
@@ -44,6 +45,8 @@ export interface RemoteClusterOptions {
   readonly unreachableAfterMs: number
   readonly cacheTtlMs: number
   readonly holdDownMs: number
+  /** How long the exporter may be without a heartbeat; default 130 s. */
+  readonly heartbeatStaleMs?: number | undefined
   /** See `ClusterCredentials`. */
   readonly credentials?: CredentialTiming | undefined
 }
@@ -55,6 +58,8 @@ const NEXT: Readonly<Record<ClusterState, readonly ClusterState[]>> = {
   ready: ['disconnected', 'removed'],
   removed: [],
 }
+
+const EXPORTER_SILENT = 'etcd answers, but nobody writes the heartbeat into it: the exporter is dead'
 
 const NOTHING_SYNCED: Cluster['synced'] = { nodes: false, services: false, endpoints: false, identities: false }
 
@@ -70,6 +75,7 @@ export class RemoteCluster {
   readonly #mirrors: Readonly<Record<MeshResource, PrefixMirror>>
   readonly #problems: RecordProblems
   readonly #liveness: Liveness
+  readonly #heartbeat: Heartbeat
   readonly #credentials: ClusterCredentials
   readonly #backoff: Backoff
   readonly #stopped = new AbortController()
@@ -100,6 +106,7 @@ export class RemoteCluster {
       endpoints: this.#endpointsMirror(),
       identities: mirror('identities'),
     }
+    this.#heartbeat = new Heartbeat(options.clock, options.heartbeatStaleMs)
     this.#backoff = new Backoff({ baseMs: 250, maxMs: 5000, random: options.random })
     this.#credentials = new ClusterCredentials({
       ...options,
@@ -199,8 +206,7 @@ export class RemoteCluster {
       channels: this.#options.channels,
       clock: this.#options.clock,
       pingMs: Math.min(5000, this.#options.unreachableAfterMs / 4),
-      // Until it has shown who it is, an etcd that answers is no evidence that the cluster lives.
-      onAlive: () => this.#row.state !== 'connecting' && this.#liveness.evidence(),
+      onAlive: () => this.#onAlive(),
     })
     this.#session = session
     const onStop = (): void => session.close(signal.reason as Error)
@@ -209,8 +215,12 @@ export class RemoteCluster {
       const peer = await readPeerConfig(session, this.#options, (message) => this.#publish({ message }))
       this.#adopt(peer, session.clusterId)
       this.#to('syncing', '')
-      this.#liveness.evidence()
-      await watchPeer(session, this.#options.clock, this.#options.name, peer)
+      await watchPeer(session, this.#options.clock, this.#options.name, peer, this.#heartbeat)
+      this.#onAlive()
+      if (this.#liveness.expired && this.#heartbeat.stale) {
+        this.#publish({ message: EXPORTER_SILENT })
+        await Promise.race([this.#heartbeat.next(), session.failure])
+      }
       const canary = await watchCanaries(session, this.#options.name, peer.config)
       const missing = new Set<MeshResource>(MESH_RESOURCES)
       const mirrors = MESH_RESOURCES.map(async (resource) => {
@@ -226,6 +236,13 @@ export class RemoteCluster {
       session.close(new EtcdError('etcd-closed', 'session closed'))
       this.#session = undefined
     }
+  }
+
+  /** Until it has shown who it is, and while nobody writes into it, an etcd that answers is no evidence that the cluster lives. */
+  #onAlive(): void {
+    if (this.#row.state === 'connecting' || this.#heartbeat.stale) return
+    if (this.#row.message === EXPORTER_SILENT) this.#publish({ message: '' })
+    this.#liveness.evidence()
   }
 
   /** Takes what the peer says about itself; a new id means that all we have is of a cluster that no longer exists. */
@@ -257,7 +274,7 @@ export class RemoteCluster {
     missing.delete(resource)
     this.#publish({ synced: { ...this.#row.synced, [resource]: true } })
     if (missing.size > 0 || this.#row.state !== 'syncing') return
-    this.#to('ready', '')
+    this.#to('ready', this.#heartbeat.stale ? EXPORTER_SILENT : '')
     this.#backoff.reset()
     this.#options.writer.synced(meshSource(this.#options.name))
     this.#liveness.settled(true)

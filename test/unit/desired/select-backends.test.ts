@@ -6,6 +6,7 @@ import type { BackendDecision } from '../../../agent/types/frontend.ts'
 import type { Affinity, MeshIntent, ServicePort } from '../../../agent/types/service.ts'
 import { selectBackends } from '../../../agent/desired/select-backends.ts'
 import { formatAddress } from '../../../agent/types/address.ts'
+import { reachKey } from '../../../agent/types/reach.ts'
 import { REASONS } from '../../../agent/types/frontend.ts'
 import { HTTP, backendSet, cluster, endpoint, ip, service, world } from './fixture.ts'
 
@@ -18,6 +19,10 @@ interface Case {
   readonly port?: ServicePort
   readonly view?: View
   readonly unreachable?: readonly string[]
+  /** Clusters with a backend that answered a probe of this node. */
+  readonly answers?: readonly string[]
+  /** Backends that did not. */
+  readonly dead?: readonly Endpoint[]
 }
 
 function decide(given: Case): readonly BackendDecision[] {
@@ -33,6 +38,12 @@ function decide(given: Case): readonly BackendDecision[] {
   for (const [i, name] of ['east', 'north'].entries()) {
     writer.upsertCluster(cluster(name, i + 2, { unreachable: given.unreachable?.includes(name) ?? false }))
   }
+  for (const name of ['east', 'north'] as const) {
+    const dead = (given.dead ?? []).filter((each) => given[name]?.includes(each))
+    const keys = new Set(dead.flatMap((each) => each.ports.map((one) => reachKey(each.address, one.port))))
+    const answers = given.answers?.includes(name) ?? false
+    if (answers || keys.size > 0) writer.upsertReach({ cluster: name, answers, dead: keys }, [])
+  }
   return selectBackends(snap, row, port, given.view ?? 'all')
 }
 
@@ -45,6 +56,49 @@ const W1 = endpoint('10.0.0.46')
 const W2 = endpoint('10.0.1.219')
 const E1 = endpoint('10.1.0.190')
 const E2 = endpoint('10.1.1.41')
+
+describe('what this node sees of backends', () => {
+  test('a silent control plane ejects nothing while pods answer', () => {
+    expect(told(decide({ west: [W1], east: [E1], unreachable: ['east'] }))).toEqual([
+      '10.0.0.46 selected',
+      '10.1.0.190 cluster-unreachable',
+    ])
+    expect(told(decide({ west: [W1], east: [E1], unreachable: ['east'], answers: ['east'] }))).toEqual([
+      '10.0.0.46 selected',
+      '10.1.0.190 selected',
+    ])
+  })
+
+  test('a dead backend is left, whatever its cluster says, and whatever the affinity', () => {
+    const east = [E1, E2]
+    for (const unreachable of [[], ['east']]) {
+      expect(told(decide({ west: [W1], east, dead: [E1], unreachable, answers: ['east'] }))).toEqual([
+        '10.0.0.46 selected',
+        '10.1.1.41 selected',
+        '10.1.0.190 unhealthy',
+      ])
+    }
+    expect(told(decide({ west: [W1], east, dead: east, affinity: 'remote' }))).toEqual([
+      '10.0.0.46 selected preferred',
+      '10.1.0.190 unhealthy',
+      '10.1.1.41 unhealthy',
+    ])
+  })
+
+  test('nothing else left: dead ones are used, those of an unreachable cluster before them', () => {
+    expect(told(decide({ east: [E1, E2], dead: [E1, E2] }))).toEqual(['10.1.0.190 selected', '10.1.1.41 selected'])
+    expect(told(decide({ east: [E1, E2], dead: [E1], unreachable: ['east'] }))).toEqual([
+      '10.1.1.41 selected',
+      '10.1.0.190 unhealthy',
+    ])
+  })
+
+  test('what is known of a TCP port says nothing of the UDP port of the same number', () => {
+    const udp: ServicePort = { ...HTTP, protocol: 17 }
+    const both = endpoint('10.1.0.190', 'ready', { ports: [{ name: 'http', protocol: 17, port: 8080 }] })
+    expect(told(decide({ west: [], east: [both], port: udp, dead: [both] }))).toEqual(['10.1.0.190 selected'])
+  })
+})
 
 describe('affinity', () => {
   test('none: all of both clusters', () => {
@@ -241,10 +295,14 @@ describe('properties', () => {
     port: fc.constantFrom('', 'http').map((name) => ({ ...HTTP, name })),
     view: fc.constantFrom<View>('all', 'local'),
     unreachable: fc.subarray(['east', 'north']),
+    dead: fc.constant<readonly Endpoint[]>([]),
   })
-  const check = (body: (given: Case, decisions: readonly BackendDecision[]) => void): void =>
+  const anyDead = cases.chain((given) =>
+    fc.subarray([...(given.east ?? []), ...(given.north ?? [])]).map((dead): Case => ({ ...given, dead })),
+  )
+  const check = (body: (given: Case, decisions: readonly BackendDecision[]) => void, from = cases): void =>
     fc.assert(
-      fc.property(cases, (given) => body(given, decide(given))),
+      fc.property(from, (given) => body(given, decide(given))),
       { numRuns: 500 },
     )
 
@@ -263,7 +321,25 @@ describe('properties', () => {
     check((_, decisions) => {
       const usable = decisions.filter((each) => !EXCLUDED.includes(each.reason))
       expect(decisions.some((each) => each.selected)).toBe(usable.length > 0)
-    })
+    }, anyDead)
+  })
+
+  test('a dead one is selected only when all that is selected is dead', () => {
+    check((given, decisions) => {
+      const dead = (each: BackendDecision): boolean =>
+        (['east', 'north'] as const).some(
+          (name) =>
+            each.cluster === name &&
+            (given.dead ?? []).some(
+              (one) =>
+                (given[name] ?? []).includes(one) &&
+                one.address === each.address &&
+                one.ports.some(({ port }) => port === each.port),
+            ),
+        )
+      const selected = decisions.filter((each) => each.selected)
+      if (selected.some((each) => !dead(each))) expect(selected.some(dead)).toBe(false)
+    }, anyDead)
   })
 
   test('every endpoint shown is answered for', () => {
