@@ -45,6 +45,7 @@ interface IssueOptions {
   readonly dns: readonly string[]
   readonly ip: readonly string[]
   readonly days?: number
+  readonly output: Format
 }
 
 export function addCa(mesh: Command, context: CliContext): void {
@@ -66,13 +67,16 @@ function addInit(ca: Command, context: CliContext): void {
     .argument('[directory]', 'where to', DEFAULT_DIRECTORY)
     .option('--name <name>', 'common name (default "weft CA")')
     .option('--days <days>', 'how long it is valid (default 3650)', days)
+    .addOption(formatOption())
     .addHelpText(
       'after',
       '\nExamples:\n  weft clustermesh ca init\n  weft clustermesh ca init /root/mesh-ca --days 1095',
     )
-    .action(async (directory: string, options: { name?: string; days?: number }) => {
+    .action(async (directory: string, options: { name?: string; days?: number; output: Format }) => {
       const [{ createCa }, { writeNewCa }] = await Promise.all([import('../pki/issue.ts'), import('../pki/store.ts')])
-      await writeNewCa(directory, await createCa({ ...options, now: context.clock.date() }))
+      const { output, ...wanted } = options
+      await writeNewCa(directory, await createCa({ ...wanted, now: context.clock.date() }))
+      await print(context, output, await reportsOf(directory, ['ca.crt'], context), renderCertificates)
       context.stderr(
         `${directory}/ca.crt and ca.key written; keep the key where only this machine's root can read it\n`,
       )
@@ -94,6 +98,7 @@ function addIssue(ca: Command, context: CliContext): void {
     .option('--ip <address>', 'one more address of a server; may be repeated', address, [])
     .option('--namespace <name>', 'Kubernetes namespace of a server (default kube-system)')
     .option('--days <days>', 'how long it is valid (default 365)', days)
+    .addOption(formatOption())
     .addHelpText(
       'after',
       `
@@ -114,7 +119,9 @@ Examples:
       const lifetimeMs = (options.days ?? CERTIFICATE_DAYS) * 86_400_000
       const pair = await issueCertificate({ ca: signer, profile, lifetimeMs, now: context.clock.date() })
       await store.writePair(options.dir, profile.file, pair)
-      context.stderr(`${options.dir}/${profile.file}.crt and .key written: CN=${profile.commonName}\n`)
+      const reports = await reportsOf(options.dir, [`${profile.file}.crt`], context)
+      await print(context, options.output, reports, renderCertificates)
+      context.stderr(`${options.dir}/${profile.file}.crt and .key written\n`)
     })
 }
 
@@ -126,12 +133,7 @@ function addShow(ca: Command, context: CliContext): void {
     .addOption(formatOption())
     .addHelpText('after', '\nExamples:\n  weft clustermesh ca show\n  weft clustermesh ca show /root/mesh-ca -o json')
     .action(async (directory: string, options: { output: Format }) => {
-      const [{ readDirectory }, { renewalTime }] = await Promise.all([
-        import('../pki/store.ts'),
-        import('../pki/validity.ts'),
-      ])
-      const stored = await readDirectory(directory, context.clock.date())
-      const reports = stored.map((each) => certificateReport(each, renewalTime(each.certificate)))
+      const reports = await reportsOf(directory, undefined, context)
       await print(context, options.output, reports, renderCertificates)
       if (reports.some(({ state }) => state !== 'ok' && state !== 'expires-soon')) context.exitCode = 1
     })
@@ -164,16 +166,33 @@ function addTrust(ca: Command, context: CliContext): void {
     )
     .argument('<file>', 'certificates of CAs')
     .option('-d, --dir <directory>', 'where ca.crt is', DEFAULT_DIRECTORY)
+    .addOption(formatOption())
     .addHelpText('after', '\nExamples:\n  weft clustermesh ca trust /root/new-ca/ca.crt')
-    .action(async (file: string, options: { dir: string }) => {
+    .action(async (file: string, options: { dir: string; output: Format }) => {
       const [{ parseCertificates }, { readText, trust }] = await Promise.all([
         import('../pki/certificate.ts'),
         import('../pki/store.ts'),
       ])
       const added = await trust(options.dir, parseCertificates(await readText(file), file))
       const names = added.map(({ subject, serial }) => `${subject} (${serial})`).join(', ')
+      await print(context, options.output, await reportsOf(options.dir, ['ca.crt'], context), renderCertificates)
       context.stderr(added.length === 0 ? 'trusted already\n' : `now trusted: ${names}\n`)
     })
+}
+
+/** Certificates of a directory, or those of some of its files. */
+async function reportsOf(
+  directory: string,
+  files: readonly string[] | undefined,
+  context: CliContext,
+): Promise<CertificateReport[]> {
+  const [{ readDirectory }, { renewalTime }] = await Promise.all([
+    import('../pki/store.ts'),
+    import('../pki/validity.ts'),
+  ])
+  return (await readDirectory(directory, context.clock.date()))
+    .filter(({ file }) => files?.includes(file) !== false)
+    .map((each) => certificateReport(each, renewalTime(each.certificate)))
 }
 
 function certificateReport({ file, certificate, verdict }: StoredCertificate, renewal: Date): CertificateReport {
