@@ -91,7 +91,12 @@ async function statusOrMissing(api: Api): Promise<StatusReport | ApiClientError>
 
 /** Where this cluster was exported to be reached, from what the export left in the directory of the running agent. */
 async function accessInformation(api: Api): Promise<string[]> {
-  const directory = (await api.config()).find(({ key }) => key === 'clustermeshConfig')?.value
+  const config = await api.config().catch((error: unknown) => {
+    // A kvstoremesh tells its status, and no more.
+    if (error instanceof ApiClientError) return []
+    throw error
+  })
+  const directory = config.find(({ key }) => key === 'clustermeshConfig')?.value
   if (typeof directory !== 'string') return []
   const { readOwn } = await import('../peering/directory.ts')
   const own = await readOwn(directory)

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { chmod, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { stringify } from 'yaml'
+import { WeftError } from '../lib/errors.ts'
 import type { EtcdEndpoint } from '../lib/etcd.ts'
 import { nearest } from '../lib/nearest.ts'
 import { isClusterFile, parseClusterFile } from '../sources/mesh/config-file.ts'
@@ -88,10 +89,16 @@ export interface RecordedJoin {
   readonly signer: string
 }
 
-/** What this cluster exported last; undefined when it never did, or into another directory. */
+/** What this cluster exported last; undefined when it never did, into another directory, or when somebody damaged it. */
 export async function readOwn(directory: string): Promise<JoinFile | undefined> {
   const text = await readFile(join(directory, RECORDS, OWN), 'utf8').catch(() => undefined)
-  return text === undefined ? undefined : parseJoinFile(text)
+  if (text === undefined) return undefined
+  try {
+    return parseJoinFile(text)
+  } catch (error) {
+    if (error instanceof WeftError) return undefined
+    throw error
+  }
 }
 
 /** Keeps `text`, a join file without a client key, for later comparisons. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Api } from '../../../agent/api/client.ts'
+import { ApiClientError } from '../../../agent/api/errors.ts'
 import { addEast, addEastWebpod, STARTED, world } from '../api/fixture.ts'
 import { apiOver, impatientClock, output, weft } from './harness.ts'
 
@@ -159,6 +160,25 @@ describe('weft clustermesh status', () => {
      💡 Run "weft troubleshoot clustermesh east" to find out where the way ends
 `,
     )
+  })
+
+  it('counts replicas when a kvstoremesh answers, which tells less', async () => {
+    const inner = apiOver(east().view)
+    const api: Api = {
+      ...inner,
+      status: async () => {
+        const { clusterMesh } = await inner.status()
+        return { clusterMesh } as Awaited<ReturnType<Api['status']>>
+      },
+      config: async () => {
+        throw new ApiClientError('bad-answer', 'HTTP status 404')
+      },
+    }
+    expect((await output('clustermesh status', { api })).split('\n').slice(0, 3)).toEqual([
+      'ℹ️  KVStoreMesh is enabled',
+      '',
+      '✅ All 1 KVStoreMesh replicas are connected to all clusters [min:1 / avg:1.0 / max:1]',
+    ])
   })
 
   it('has the top level of the guide in JSON', async () => {
