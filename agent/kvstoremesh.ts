@@ -1,6 +1,7 @@
 import type { Log, LogLevel } from './lib/log.ts'
 import type { Clock } from './lib/clock.ts'
 import type { EtcdEndpoint } from './lib/etcd.ts'
+import type { ConfigValue } from './api/types.ts'
 import type { Problem } from './types/problem.ts'
 import { readdir } from 'node:fs/promises'
 import { clusterReport } from './api/clustermesh.ts'
@@ -30,6 +31,8 @@ export interface KvstoremeshSettings {
   readonly logLevel: LogLevel
   /** Life of the leases in etcd; default 15 min. */
   readonly leaseTtlSeconds?: number | undefined
+  /** Every setting and where it came from, for people. */
+  readonly values?: readonly ConfigValue[] | undefined
   readonly log?: Log | undefined
   readonly clock?: Clock | undefined
 }
@@ -64,7 +67,7 @@ export async function runKvstoremesh(config: KvstoremeshSettings, signal: AbortS
     const mesh = new Kvstoremesh(config, store, clock, log)
     const health = await startHealth({
       ready: () => mesh.ready,
-      status: () => mesh.status(),
+      answers: { '/v1/status': () => mesh.status(), '/v1/config': () => config.values ?? [] },
       ...{ port: config.healthPort, socket: config.apiSocket, log },
     })
     stops.push(() => health.close())

@@ -39,8 +39,8 @@ const daemons: Daemons = {
       import('./config.ts'),
       import('./kvstoremesh.ts'),
     ])
-    const { config } = loadKvstoremeshConfig({ flags, env: context.env })
-    await runKvstoremesh(config, context.signal)
+    const { config, values } = loadKvstoremeshConfig({ flags, env: context.env })
+    await runKvstoremesh({ ...config, values }, context.signal)
   },
 }
 

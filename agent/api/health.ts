@@ -12,8 +12,8 @@ export interface HealthOptions {
   /** On all addresses, for probes from outside; 0 or undefined: none. */
   readonly port: number | undefined
   readonly socket: string | undefined
-  /** Answer to `GET /v1/status` on the socket, as JSON; none: not answered. */
-  readonly status?: () => unknown
+  /** What else is answered on the socket, as JSON, by path. */
+  readonly answers?: Readonly<Record<string, () => unknown>>
   readonly log: Log
 }
 
@@ -38,11 +38,10 @@ export async function startHealth(options: HealthOptions): Promise<{ close(): Pr
     if (socket !== undefined) {
       mkdirSync(dirname(socket), { recursive: true, mode: 0o755 })
       const server = createServer((request, response) => {
-        if (options.status === undefined || request.method !== 'GET' || request.url !== '/v1/status') {
-          return respond(request, response)
-        }
+        const give = request.method === 'GET' ? options.answers?.[request.url ?? ''] : undefined
+        if (give === undefined) return respond(request, response)
         response.writeHead(200, { 'content-type': 'application/json' })
-        response.end(`${JSON.stringify(options.status())}\n`)
+        response.end(`${JSON.stringify(give())}\n`)
       })
       await listenOrReplace(server, socket)
       servers.push(server)

@@ -101,7 +101,14 @@ test('what an agent reads from the copy is what it would read from the cluster',
     abort.signal,
   )
   stops.push(() => (abort.abort(new Error('stopped')), exporting))
-  await startMesh(local, { east })
+  const mesh = await startMesh(local, { east })
+  const status = JSON.parse((await mesh.get('/v1/status')).body) as object
+  expect(status).toMatchObject({
+    ok: true,
+    clusterMesh: {
+      clusters: [{ name: 'east', ready: true, 'num-nodes': 1, 'num-endpoints': 1, 'num-shared-services': 1 }],
+    },
+  })
   const through = await agent({ east: local })
   const direct = await agent({ east })
   expect(rowsOf(through)).toEqual(rowsOf(direct))
