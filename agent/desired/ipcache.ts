@@ -1,6 +1,6 @@
 import type { Address, Cidr } from '../types/address.ts'
 import type { IpcacheEntry } from '../types/datapath.ts'
-import type { IpEntry } from '../types/identity.ts'
+import type { IpClaim } from '../types/identity.ts'
 import type { Node } from '../types/node.ts'
 import type { Snapshot } from './snapshot.ts'
 import { formatAddress, parseCidr } from '../types/address.ts'
@@ -53,7 +53,7 @@ function bestClaim(snap: Snapshot, prefix: string, cidr: Cidr): Claim | undefine
     offer(nodeAddress(snap, nodeBook(snap).nodeAddresses.get(prefix)))
     offer(pod(snap, prefix))
   }
-  for (const entry of snap.tables.ips.by('prefix', prefix)) offer(published(snap, entry))
+  for (const entry of snap.tables.ips.claims(cidr)) offer(published(snap, entry))
   offer(podCidr(snap, nodeBook(snap).podCidrs.get(prefix)))
   return best
 }
@@ -78,7 +78,7 @@ function pod(snap: Snapshot, prefix: string): Claim | undefined {
   return { cluster, kind: KIND.pod, identity: podIdentity(snap, row), tunnel }
 }
 
-function published(snap: Snapshot, entry: IpEntry): Claim {
+function published(snap: Snapshot, entry: IpClaim): Claim {
   // This node's own pods are delivered, not encapsulated.
   const here = entry.hostAddress !== undefined && snap.local.nodeAddresses.includes(entry.hostAddress)
   return {

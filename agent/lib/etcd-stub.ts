@@ -3,8 +3,10 @@ import type { IRangeRequest } from 'etcd3'
 import type { EtcdClient } from './etcd.ts'
 import type { WatchMessage } from './etcd-wire.ts'
 import { InterceptingCall } from '@grpc/grpc-js'
-import { CALL_TIMEOUT_MS } from './etcd.ts'
 import { decodeWatchMessage, RangePage } from './etcd-wire.ts'
+
+/** A page of a long list may take a busy server seconds; that the server lives is seen on the watch stream meanwhile. */
+const PAGE_TIMEOUT_MS = 15_000
 
 /** Requests as etcd3 takes them; messages as `etcd-wire` reads them. */
 export type WatchStream = ClientDuplexStream<object, WatchMessage>
@@ -21,7 +23,7 @@ export function rangePage(client: EtcdClient, request: IRangeRequest): Promise<R
   return client.stub('KV', (stub, metadata) => {
     const { path, requestSerialize } = methodOf(stub, 'range')
     const decode = (bytes: Buffer): RangePage => new RangePage(bytes)
-    const options = { deadline: Date.now() + CALL_TIMEOUT_MS }
+    const options = { deadline: Date.now() + PAGE_TIMEOUT_MS }
     return new Promise<RangePage>((resolve, reject) => {
       stub.makeUnaryRequest(path, requestSerialize, decode, request, metadata, options, (error, page) => {
         if (page === undefined) reject(error ?? new RangeError('etcd answered nothing'))

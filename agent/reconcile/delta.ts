@@ -15,7 +15,7 @@
  * - What was found by a load and was never wanted stays until `allowPrune`; what we have set ourselves may go at any time.
  * - Only `loaded`, `wasSet` and `wasDeleted` change the side `there`; only `replace` changes the side `wanted`.
  */
-export class Delta<V extends object> {
+export class Delta<V extends object> implements DeltaView<V> {
   readonly #rows = new Map<string, Row<V>>()
   /** The keys each owner wants. Most want one: a million owners cost a million strings, not maps. */
   readonly #owned = new Map<string, string | readonly string[]>()
@@ -197,6 +197,22 @@ export class Delta<V extends object> {
     } else this.#todo.add(key)
     if (wanted === undefined && there === undefined) this.#rows.delete(key)
   }
+}
+
+/** What a reconciler needs of a delta. */
+export interface DeltaView<V> {
+  readonly desired: number
+  readonly actual: number
+  readonly todo: ReadonlySet<string>
+  wanted(key: string): V | undefined
+  there(key: string): V | undefined
+  wantedEntries(): IterableIterator<readonly [string, V]>
+  conflicts(): IterableIterator<Conflict<V>>
+  replace(owner: string, entries: ReadonlyMap<string, V>): readonly string[]
+  loaded(found: ReadonlyMap<string, V>): number
+  wasSet(key: string, value: V): void
+  wasDeleted(key: string): void
+  allowPrune(): void
 }
 
 export interface Claim<V> {

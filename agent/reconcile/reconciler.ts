@@ -1,6 +1,6 @@
 import type { Clock } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
-import type { Conflict } from './delta.ts'
+import type { Conflict, DeltaView } from './delta.ts'
 import type { Failures, RowStatus, Target } from './target.ts'
 import { describeError } from '../lib/errors.ts'
 import { Delta } from './delta.ts'
@@ -16,6 +16,8 @@ export interface ReconcilerOptions<V extends object> {
   readonly onChange?: (keys: readonly string[]) => void
   /** Which of two owners' values for one key counts: the lower rank, then the first owner by name. */
   readonly rank?: (value: V) => number
+  /** Where the two sides are kept; by default in a Delta, which takes keys and owners of any kind. */
+  readonly delta?: DeltaView<V>
   /** Time between audits; 0 for none. */
   readonly auditMs?: number
 }
@@ -54,7 +56,7 @@ export class Reconciler<V extends object> {
   readonly random: () => number
   readonly log: Log
   readonly #target: Target<V>
-  readonly #delta: Delta<V>
+  readonly #delta: DeltaView<V>
   readonly #retries: Retries
   readonly #onChange: ((keys: readonly string[]) => void) | undefined
   readonly #auditMs: number
@@ -73,7 +75,7 @@ export class Reconciler<V extends object> {
     this.random = options.random
     this.log = options.log.child({ target: options.target.name })
     this.#target = options.target
-    this.#delta = new Delta((a: V, b: V) => options.target.equals(a, b), options.rank)
+    this.#delta = options.delta ?? new Delta((a: V, b: V) => options.target.equals(a, b), options.rank)
     this.#retries = new Retries(options.clock, options.random, () => void this.round())
     this.#onChange = options.onChange
     this.#auditMs = options.auditMs ?? DEFAULT_AUDIT_MS
@@ -229,7 +231,8 @@ export class Reconciler<V extends object> {
         continue
       }
       // Wanted otherwise meanwhile: the new value has not failed yet.
-      if (this.#delta.wanted(key) !== value) continue
+      const wanted = this.#delta.wanted(key)
+      if (wanted === undefined || !this.#target.equals(wanted, value)) continue
       if (isNoRoom(error)) this.#noRoom.add(key)
       this.#failed(key, error)
     }

@@ -1,5 +1,5 @@
-import type { Address } from '../types/address.ts'
-import type { IpEntry, IpFields } from '../types/identity.ts'
+import type { Address, Cidr } from '../types/address.ts'
+import type { IpClaim, IpEntry, IpFields } from '../types/identity.ts'
 import type { ReadTable } from './table.ts'
 import { formatCidr, parseCidr } from '../types/address.ts'
 import { FLAG, PrefixMap, VALUE } from '../lib/prefix-map.ts'
@@ -16,6 +16,8 @@ const HAS_HOST = FLAG
 export interface ReadIpTable extends ReadTable<IpEntry, 'prefix'> {
   /** How many rows a cluster has. */
   count(cluster: string): number
+  /** As `by` a prefix, without keys and names. */
+  claims(prefix: Cidr): readonly IpClaim[]
 }
 
 /**
@@ -66,6 +68,20 @@ export class IpTable implements ReadIpTable {
     const { address, bits } = prefix
     for (let more = this.#map.first(address, bits); more; more = this.#map.next(address, bits)) rows.push(this.#row())
     return rows
+  }
+
+  claims({ address, bits }: Cidr): readonly IpClaim[] {
+    const map = this.#map
+    const claims: IpClaim[] = []
+    for (let more = map.first(address, bits); more; more = map.next(address, bits)) {
+      const { words, at } = map
+      claims.push({
+        cluster: this.#clusters[map.owner()]!.name,
+        identity: words[at + IDENTITY]!,
+        hostAddress: map.has(HAS_HOST) ? (words[at + HOST]! as Address) : undefined,
+      })
+    }
+    return claims
   }
 
   put(row: IpEntry): void {

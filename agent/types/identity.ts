@@ -38,6 +38,9 @@ export interface IpEntry {
   readonly podName: string | undefined
 }
 
+/** What one cluster says about a prefix. */
+export type IpClaim = Pick<IpEntry, 'cluster' | 'identity' | 'hostAddress'>
+
 /** An IpEntry before it is a row: numbers, and names as parts of `bytes`. */
 export interface IpFields {
   readonly address: number

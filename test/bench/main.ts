@@ -6,6 +6,7 @@ import { benchConnect, CONNECT_IDS } from './connect.ts'
 import { benchDatapath, DATAPATH_IDS } from './datapath.ts'
 import { benchFill, FILL_IDS } from './fill.ts'
 import { benchMaglev, MAGLEV_IDS } from './maglev.ts'
+import { benchMesh, MESH_IDS } from './mesh.ts'
 import { BUILD } from './place.ts'
 import { render } from './report.ts'
 
@@ -16,6 +17,7 @@ const SUITES: readonly { ids: readonly string[]; run: (ids: ReadonlySet<string>)
   { ids: FILL_IDS, run: benchFill },
   { ids: CHANGE_IDS, run: benchChange },
   { ids: MAGLEV_IDS, run: benchMaglev },
+  { ids: MESH_IDS, run: benchMesh },
 ]
 
 const known = SUITES.flatMap((suite) => suite.ids)
