@@ -17,14 +17,12 @@ declare module 'vitest' {
 /** Builds the peers before any test runs: the first time takes minutes, and no test should have to wait for that. */
 export default async function buildPeers(project: TestProject): Promise<void> {
   const build = resolve(import.meta.dirname, '../peers/build.sh')
-  const found = await Promise.all(PEERS.map((peer) => promisify(execFile)(build, [peer])))
-  const peers = PEERS.map((peer, index) => {
-    const { stdout, stderr } = found[index]!
-    const line = stdout.trim()
-    process.stderr.write(stderr.replace(/^go: downloading .*\n/gm, ''))
-    if (!line.startsWith('skip: ')) return [peer, { directory: line }]
-    process.stderr.write(`interop with ${peer} is skipped: ${line.slice('skip: '.length)}\n`)
-    return [peer, { skip: line.slice('skip: '.length) }]
-  })
+  // One after the other: two cold builds at once would both compile the standard library.
+  const { stdout, stderr } = await promisify(execFile)(build, [...PEERS])
+  process.stderr.write(stderr.replace(/^go: downloading .*\n/gm, ''))
+  const lines = stdout.trim().split('\n')
+  const skip = lines.find((line) => line.startsWith('skip: '))?.slice('skip: '.length)
+  if (skip !== undefined) process.stderr.write(`interop with ${PEERS.join(' and ')} is skipped: ${skip}\n`)
+  const peers = PEERS.map((peer, index) => [peer, skip === undefined ? { directory: lines[index]! } : { skip }])
   project.provide('peers', Object.fromEntries(peers) as Record<Peer, { directory: string } | { skip: string }>)
 }

@@ -27,11 +27,6 @@ release() {
   awk '$1 == "github.com/cilium/cilium" { sub(/^v/, "", $2); print $2; exit }' "$here/$1/go.mod"
 }
 
-compile() {
-  nice -n 15 go build -C "$here/$1" -p "$jobs" -trimpath -ldflags "-s -w -X github.com/cilium/cilium/pkg/version.ciliumVersion=$(release "$1")" \
-    -o "$2" "$3"
-}
-
 for version in ${@:-cilium-1.17 cilium-1.18}; do
   mkdir -p "$out"
   exec {lock}>"$out/.$version.lock"
@@ -41,8 +36,9 @@ for version in ${@:-cilium-1.17 cilium-1.18}; do
     started=$SECONDS
     rm -rf "$out/$version"
     mkdir -p "$out/$version"
-    compile "$version" "$out/$version/clustermesh-apiserver" github.com/cilium/cilium/clustermesh-apiserver
-    compile "$version" "$out/$version/meshwatch" ./meshwatch
+    nice -n 15 go build -C "$here/$version" -p "$jobs" -trimpath -o "$(cd "$out/$version" && pwd)/" \
+      -ldflags "-s -w -X github.com/cilium/cilium/pkg/version.ciliumVersion=$(release "$version")" \
+      github.com/cilium/cilium/clustermesh-apiserver ./meshwatch
     echo "$wanted" >"$out/$version/.key"
     echo "built $version in $((SECONDS - started)) s" >&2
   fi
