@@ -76,6 +76,17 @@ static __always_inline void flow_rw_set(struct flow_rw *rw, const struct flow_ke
 				  csum_minus16(from->dport));
 }
 
+/* The same where only the destination changes. */
+static __always_inline void flow_rw_set_dst(struct flow_rw *rw, const struct flow_key *from, __be32 daddr, __be16 dport)
+{
+	rw->saddr = from->saddr;
+	rw->daddr = daddr;
+	rw->sport = from->sport;
+	rw->dport = dport;
+	rw->csum_addr = csum_fold(csum_plus32(daddr) + csum_minus32(from->daddr));
+	rw->csum_port = csum_fold(csum_plus16(dport) + csum_minus16(from->dport));
+}
+
 /* Whether `twin` is the other entry of the flow that has `key`, and not another flow under the same tuple. */
 static __always_inline bool flow_is_twin(const struct flow_val *twin, const struct flow_key *key)
 {

@@ -29,12 +29,31 @@ static __always_inline bool flow_take_over(struct flow_val *old, bool closing_to
 }
 
 /*
+ * Whether packets with this tuple are a socket's of this node: an entry would take its answers away. Asked once for each
+ * new flow and not for each answer, which is why sockets must not get such a port later (see the agent's sysctls). Also
+ * true for a port on which the node listens.
+ */
+static __always_inline bool flow_meets_socket(ctx_t *ctx, const struct flow_key *answer)
+{
+	struct bpf_sock_tuple tuple = { .ipv4 = { answer->saddr, answer->daddr, answer->sport, answer->dport } };
+	struct bpf_sock *sk;
+
+	if (answer->proto == IPPROTO_TCP)
+		sk = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	else
+		sk = bpf_sk_lookup_udp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	if (sk)
+		bpf_sk_release(sk);
+	return sk;
+}
+
+/*
  * Find the port under which the backend answers this flow alone, by inserting the reverse entry where none is: that is
  * what makes it unique per backend address and port. key->dport is the answer. The client's port is kept if possible: on
  * the client's own address any will do, on ours it must lie in the range.
  */
-static __always_inline int flow_claim_port(struct flow_key *key, struct flow_val *rev, const struct flow_key *client,
-					   __u32 now)
+static __always_inline int flow_claim_port(ctx_t *ctx, struct flow_key *key, struct flow_val *rev,
+					   const struct flow_key *client, __u32 now)
 {
 	__u32 range = cfg_snat_port_max - cfg_snat_port_min + 1;
 	bool own_addr = key->daddr == client->saddr;
@@ -52,6 +71,8 @@ static __always_inline int flow_claim_port(struct flow_key *key, struct flow_val
 	key->dport = own_addr || in_range ? client->sport : bpf_htons(cfg_snat_port_min + offset);
 
 	for (i = 0; i < SNAT_TRIES; i++) {
+		if (!own_addr && flow_meets_socket(ctx, key))
+			goto next;
 		flow_rw_set(&rev->rw, key, client->daddr, client->saddr, client->dport, client->sport);
 		err = flow_insert(key, rev, BPF_NOEXIST);
 		if (!err)
@@ -62,6 +83,7 @@ static __always_inline int flow_claim_port(struct flow_key *key, struct flow_val
 		/* Ours from before, or from another CPU a moment ago; or nobody's any more. */
 		if (old && (flow_is_twin(old, client) || flow_take_over(old, own_addr && i == 0, now)))
 			return flow_insert(key, rev, BPF_ANY) ? -DROP_FLOW_CREATE_FAILED : 0;
+	next:
 		offset = (offset + step) % range;
 		key->dport = bpf_htons(cfg_snat_port_min + offset);
 	}
@@ -72,7 +94,8 @@ static __always_inline int flow_claim_port(struct flow_key *key, struct flow_val
  * A global function: the verifier walks the loop once and not on every way to it, 28 000 instructions against 173 000. The
  * copies are for 6.1, which takes no such argument for a map key ("type=mem expected=fp").
  */
-__noinline int flow_claim(struct flow_key *key, const struct flow_val *rev, const struct flow_key *client, __u32 now)
+__noinline int flow_claim(ctx_t *ctx, struct flow_key *key, const struct flow_val *rev, const struct flow_key *client,
+			  __u32 now)
 {
 	struct flow_key answer, asked;
 	struct flow_val val;
@@ -83,7 +106,7 @@ __noinline int flow_claim(struct flow_key *key, const struct flow_val *rev, cons
 	answer = *key;
 	asked = *client;
 	val = *rev;
-	err = flow_claim_port(&answer, &val, &asked, now);
+	err = flow_claim_port(ctx, &answer, &val, &asked, now);
 	key->dport = answer.dport;
 	return err;
 }
@@ -92,8 +115,9 @@ __noinline int flow_claim(struct flow_key *key, const struct flow_val *rev, cons
  * Both entries of a new flow to `be`; *rw is what to do with this packet. `replace`: an old entry has this key. The reverse
  * one comes first, so that no packet leaves whose answer would not be known.
  */
-static __always_inline int flow_create(const struct pkt *p, __u32 svc_id, __u32 backend_id, const struct be_val *be,
-				       bool local, bool replace, __u32 now, struct flow_rw *rw)
+static __always_inline int flow_create(ctx_t *ctx, const struct pkt *p, __u32 svc_id, __u32 backend_id,
+				       const struct be_val *be, bool local, bool replace, __u32 now,
+				       struct flow_rw *rw)
 {
 	struct flow_key twin_key = { .saddr = be->addr, .sport = be->port, .proto = p->key.proto };
 	struct flow_val flow = { .svc_id = svc_id, .backend_id = backend_id, .last_s = now, .created_s = now };
@@ -110,7 +134,7 @@ static __always_inline int flow_create(const struct pkt *p, __u32 svc_id, __u32 
 	flow.expires_s = now + flow_lifetime(flags, p->key.proto);
 
 	flow.flags = flow_twin_flags(flags);
-	err = flow_claim(&twin_key, &flow, &p->key, now);
+	err = flow_claim(ctx, &twin_key, &flow, &p->key, now);
 	if (err)
 		return err;
 

@@ -62,7 +62,16 @@ static __always_inline int forward_resolve(ctx_t *ctx, const struct pkt *p, cons
  */
 static __always_inline int forward(ctx_t *ctx, const struct pkt *p, const struct flow_rw *rw)
 {
-	struct bpf_fib_lookup fib = {
+	struct bpf_fib_lookup fib;
+	int err;
+
+	if (p->ttl <= 1)
+		return -DROP_TTL_EXCEEDED;
+	if (cfg_test_ifindex) {
+		err = pkt_rewrite(ctx, p, rw, true);
+		return err ? err : forward_by(ctx, cfg_test_ifindex);
+	}
+	fib = (struct bpf_fib_lookup){
 		.family = FORWARD_AF_INET,
 		.l4_protocol = p->key.proto,
 		.sport = rw->sport,
@@ -72,14 +81,6 @@ static __always_inline int forward(ctx_t *ctx, const struct pkt *p, const struct
 		.ipv4_dst = rw->daddr,
 		.ifindex = ctx->ingress_ifindex,
 	};
-	int err;
-
-	if (p->ttl <= 1)
-		return -DROP_TTL_EXCEEDED;
-	if (cfg_test_ifindex) {
-		err = pkt_rewrite(ctx, p, rw, true);
-		return err ? err : forward_by(ctx, cfg_test_ifindex);
-	}
 #ifdef WEFT_XDP
 	/* At tc 0 makes the kernel check the real packet, merged segments and all. */
 	fib.tot_len = p->tot_len;

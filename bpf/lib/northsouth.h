@@ -22,23 +22,33 @@ static __always_inline int ns_emit(ctx_t *ctx, const struct pkt *p, const struct
 	return pkt_rewrite(ctx, p, rw, false) ?: CTX_PASS;
 }
 
+/* Nothing but frontends is on this address. Never the node's own, which most that gets here is for. */
+static __always_inline bool ns_is_kept(const struct pkt *p)
+{
+	return p->key.daddr != cfg_snat_addr && svc_is_wildcard_drop(p->key.daddr);
+}
+
 /* No frontend, or not one that is answered here. */
 static __always_inline int ns_refuse(const struct svc_val *svc, const struct pkt *p)
 {
 	if (svc)
 		return svc->flags & SVC_CLUSTER_IP ? -DROP_CLUSTER_IP_FROM_OUTSIDE : CTX_PASS;
-	return svc_is_wildcard_drop(p->key.daddr) ? -DROP_NO_SERVICE : CTX_PASS;
+	return ns_is_kept(p) ? -DROP_NO_SERVICE : CTX_PASS;
 }
 
 static __always_inline int ns_new(ctx_t *ctx, const struct pkt *p, const struct flow_val *old, __u32 now, bool *done)
 {
-	struct svc_val *svc = svc_lookup(p->key.daddr, p->key.dport, p->key.proto, SVC_SCOPE_EXT);
 	struct flow_rw rw = {};
+	struct svc_val *svc;
 	struct be_val *be;
 	bool local;
 	__u32 id;
 	int err;
 
+	/* Mostly for a socket of this node, whose own connection it is. */
+	if (pkt_is_syn_ack(p))
+		return ns_refuse(NULL, p);
+	svc = svc_lookup(p->key.daddr, p->key.dport, p->key.proto, SVC_SCOPE_EXT);
 	if (!svc || !(svc->flags & SVC_ROUTABLE))
 		return ns_refuse(svc, p);
 	*done = true;
@@ -50,13 +60,13 @@ static __always_inline int ns_new(ctx_t *ctx, const struct pkt *p, const struct 
 		return -DROP_NO_SERVICE;
 
 	if (!cfg_track_flows) {
-		flow_rw_set(&rw, &p->key, p->key.saddr, be->addr, p->key.sport, be->port);
+		flow_rw_set_dst(&rw, &p->key, be->addr, be->port);
 		return ns_emit(ctx, p, &rw, false);
 	}
 	if (old)
 		flow_delete_twin(&old->rw, &p->key);
 	local = ep_lookup(be->addr);
-	err = flow_create(p, svc->svc_id, id, be, local, !!old, now, &rw);
+	err = flow_create(ctx, p, svc->svc_id, id, be, local, !!old, now, &rw);
 	return err ?: ns_emit(ctx, p, &rw, local);
 }
 
@@ -86,7 +96,16 @@ static __always_inline bool ns_flow_holds(struct flow_val *flow, const struct pk
 /* Addresses that are kept for services take no fragments without ports. */
 static __always_inline int ns_fragment(const struct pkt *p)
 {
-	return svc_is_wildcard_drop(p->key.daddr) ? -DROP_FRAG_UNSUPPORTED : CTX_PASS;
+	return ns_is_kept(p) ? -DROP_FRAG_UNSUPPORTED : CTX_PASS;
+}
+
+/*
+ * The answer to a connection that a socket of this node opened: backends elsewhere answer to the ports of forwarded flows,
+ * which local sockets do not get, and a SYN+ACK is no request.
+ */
+static __always_inline bool ns_is_own_answer(const struct pkt *p)
+{
+	return pkt_is_syn_ack(p) && p->key.daddr == cfg_snat_addr && bpf_ntohs(p->key.dport) < cfg_snat_port_min;
 }
 
 /* A verdict, or the negative reason of a drop. *done: the packet belongs to a service. */
@@ -104,6 +123,8 @@ static __always_inline int ns_ingress(ctx_t *ctx, struct pkt *p, bool *done)
 		return ns_fragment(p);
 	if (parsed)
 		return parsed < 0 ? parsed : CTX_PASS;
+	if (ns_is_own_answer(p))
+		return CTX_PASS;
 
 	now = cfg_track_flows ? clock_s() : 0;
 	if (cfg_track_flows)

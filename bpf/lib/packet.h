@@ -15,6 +15,7 @@
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
+#define TCP_ACK 0x10
 
 #define IP_MORE_FRAGMENTS 0x2000
 #define IP_OFFSET 0x1fff
@@ -31,6 +32,18 @@ struct pkt {
 	/* The first of several fragments. */
 	__u8 more_fragments;
 };
+
+/* Whoever sends this opens a connection: it answers nothing. */
+static __always_inline bool pkt_is_syn(const struct pkt *p)
+{
+	return p->key.proto == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+/* Whoever sends this was asked: it opens nothing. */
+static __always_inline bool pkt_is_syn_ack(const struct pkt *p)
+{
+	return p->key.proto == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);
+}
 
 enum parse_result {
 	PARSE_OK = 0,
@@ -65,6 +78,23 @@ static __always_inline __u32 pkt_l4_off(const struct pkt *p)
 	return off & 0x7f;
 }
 
+/*
+ * Ports in one word, as the tables hash them: a word put together from stored halves must wait for the stores. Source and
+ * destination stand first in TCP and UDP alike.
+ */
+static __always_inline void pkt_ports(struct pkt *p, const void *l4)
+{
+	__u32 ports = *(const __u32 *)l4;
+
+	__builtin_memcpy((void *)&p->key + __builtin_offsetof(struct flow_key, sport), &ports, sizeof(ports));
+}
+
+/* The protocol and the zero bytes behind it, for the same reason. Little-endian. */
+static __always_inline void pkt_proto(struct pkt *p, __u32 proto)
+{
+	__builtin_memcpy((void *)&p->key + __builtin_offsetof(struct flow_key, proto), &proto, sizeof(proto));
+}
+
 static __always_inline int pkt_parse_l4(ctx_t *ctx, struct pkt *p)
 {
 	if (p->key.proto == IPPROTO_TCP) {
@@ -72,8 +102,7 @@ static __always_inline int pkt_parse_l4(ctx_t *ctx, struct pkt *p)
 
 		if (!tcp)
 			return -DROP_INVALID_PACKET;
-		p->key.sport = tcp->source;
-		p->key.dport = tcp->dest;
+		pkt_ports(p, tcp);
 		p->l4_check = tcp->check;
 		p->tcp_flags = ((__u8 *)tcp)[13];
 	} else {
@@ -81,30 +110,35 @@ static __always_inline int pkt_parse_l4(ctx_t *ctx, struct pkt *p)
 
 		if (!udp)
 			return -DROP_INVALID_PACKET;
-		p->key.sport = udp->source;
-		p->key.dport = udp->dest;
+		pkt_ports(p, udp);
 		p->l4_check = udp->check;
 	}
 	return PARSE_OK;
 }
 
+/* The kernel declares ethhdr as packed: read as declared, the field would be two bytes. */
+static __always_inline bool pkt_is_ip(const void *eth)
+{
+	return eth && *(const __be16 *)(eth + __builtin_offsetof(struct ethhdr, h_proto)) == bpf_htons(ETH_P_IP);
+}
+
 /* A parse_result, or the negative reason why this is no packet. */
 static __always_inline int pkt_parse(ctx_t *ctx, struct pkt *p)
 {
-	struct ethhdr *eth = pkt_header(ctx, 0, sizeof(*eth));
+	struct ethhdr *eth = pkt_header(ctx, 0, sizeof(*eth) + sizeof(struct iphdr));
 	__u32 ihl, l4_len, tot_len;
 	struct iphdr *ip;
 	__u16 frag;
 
-	if (!eth || eth->h_proto != bpf_htons(ETH_P_IP))
+	if (!eth)
+		return pkt_is_ip(pkt_header(ctx, 0, sizeof(*eth))) ? -DROP_INVALID_PACKET : PARSE_OTHER;
+	if (!pkt_is_ip(eth))
 		return PARSE_OTHER;
-	ip = pkt_header(ctx, sizeof(*eth), sizeof(*ip));
-	if (!ip)
-		return -DROP_INVALID_PACKET;
+	ip = (void *)(eth + 1);
 
 	p->key.saddr = ip->saddr;
 	p->key.daddr = ip->daddr;
-	p->key.proto = ip->protocol;
+	pkt_proto(p, ip->protocol);
 	if (p->key.proto != IPPROTO_TCP && p->key.proto != IPPROTO_UDP)
 		return PARSE_OTHER;
 

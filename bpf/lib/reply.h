@@ -12,7 +12,7 @@ static __always_inline bool reply_find(ctx_t *ctx, struct pkt *p, struct flow_rw
 	struct flow_val *flow;
 	__u32 now;
 
-	if (pkt_parse(ctx, p) != PARSE_OK)
+	if (pkt_parse(ctx, p) != PARSE_OK || pkt_is_syn(p))
 		return false;
 	flow = flow_lookup(&p->key);
 	if (!flow || (flow->flags & (FLOW_REV | FLOW_LOCAL)) != (FLOW_REV | FLOW_LOCAL))

@@ -5,13 +5,14 @@
 #include "affinity.h"
 #include "flow_types.h"
 #include "hash.h"
+#include "random.h"
 
 /* Seed of the packet hash for Maglev: bytes 4 to 7 of the mesh's seed. All nodes must have the same. */
 const volatile __u32 cfg_maglev_seed = 0x71dcda46;
 
 static __always_inline __u32 select_random(const struct svc_val *svc)
 {
-	return slot_read(svc->slot_off + (__u32)(((__u64)bpf_get_prandom_u32() * svc->count) >> 32));
+	return slot_read(svc->slot_off + (__u32)(((__u64)random_u32() * svc->count) >> 32));
 }
 
 /*
@@ -26,23 +27,29 @@ static __always_inline __u32 select_maglev(const struct svc_val *svc, const stru
 	return slot_read(svc->mag_off + hash % svc->mag_m);
 }
 
+static __always_inline __u32 select_by_algorithm(const struct svc_val *svc, const struct flow_key *pkt)
+{
+	if (svc->algorithm == SVC_ALG_MAGLEV && svc->mag_m)
+		return select_maglev(svc, pkt);
+	return select_random(svc);
+}
+
 /* Backend id for a packet of a new flow; 0 when the service has none. */
 static __always_inline __u32 select_backend(const struct svc_val *svc, const struct flow_key *pkt, __u32 now)
 {
-	struct aff_key key = { .client = pkt->saddr, .svc_id = svc->svc_id };
-	__u32 id = 0;
+	struct aff_key key;
+	__u32 id;
 
 	if (!svc->count)
 		return 0;
-	if (svc->flags & SVC_AFFINITY)
-		id = affinity_get(svc, &key, now);
+	if (!(svc->flags & SVC_AFFINITY))
+		return select_by_algorithm(svc, pkt);
+	key = (struct aff_key){ .client = pkt->saddr, .svc_id = svc->svc_id };
+	id = affinity_get(svc, &key, now);
 	if (id)
 		return id;
-	if (svc->algorithm == SVC_ALG_MAGLEV && svc->mag_m)
-		id = select_maglev(svc, pkt);
-	else
-		id = select_random(svc);
-	if (id && svc->flags & SVC_AFFINITY)
+	id = select_by_algorithm(svc, pkt);
+	if (id)
 		affinity_set(&key, id, now);
 	return id;
 }

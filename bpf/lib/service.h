@@ -6,9 +6,11 @@
 
 static __always_inline struct svc_val *svc_lookup(__be32 vip, __be16 port, __u8 proto, enum svc_scope scope)
 {
-	struct svc_key key = { .vip = vip, .port = port, .proto = proto, .scope = scope };
+	/* struct svc_key in the words that the kernel hashes: a word put together from stored pieces must wait for the stores. */
+	__u32 key[] = { vip, port | (__u32)proto << 16 | (__u32)scope << 24, 0 };
 
-	return bpf_map_lookup_elem(&w_svc4_v1, &key);
+	_Static_assert(sizeof(key) == sizeof(struct svc_key), "words of the key");
+	return bpf_map_lookup_elem(&w_svc4_v1, key);
 }
 
 /* The address is kept for services: nothing else on it is answered or routed. */

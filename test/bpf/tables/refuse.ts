@@ -33,6 +33,35 @@ export const REFUSE: readonly Case[] = [
     ],
   },
   {
+    description: 'a SYN+ACK that answers no flow starts none, on an address kept for services it goes nowhere',
+    services: [toRemote],
+    backends: [REMOTE_BACKEND],
+    steps: [
+      { send: { ...request, flags: 'SA' }, verdict: 'pass', flows: [] },
+      { send: { ...request, dst: NODE, flags: 'SA' }, verdict: 'pass', flows: [] },
+      {
+        before: (maps) => maps.addService(wildcard),
+        send: { ...request, flags: 'SA' },
+        verdict: 'drop',
+        counts: 'DROP_NO_SERVICE',
+        flows: [],
+      },
+    ],
+  },
+  {
+    description: 'on the way out, a SYN is no answer even where one would be translated',
+    only: 'tc',
+    services: [toLocal],
+    backends: [LOCAL_BACKEND],
+    endpoints: [POD],
+    steps: [
+      { send: request, verdict: 'pass', becomes: { dst: POD, dport: 8080 } },
+      { send: { ...localReply, flags: 'S' }, hook: 'egress', verdict: 'pass' },
+      { send: { ...localReply, flags: 'S' }, hook: 'pod', verdict: 'pass' },
+      { send: localReply, hook: 'egress', verdict: 'pass', becomes: { src: VIP, sport: 80 } },
+    ],
+  },
+  {
     description: 'answers of a backend on this node are not believed from outside',
     services: [toLocal],
     backends: [LOCAL_BACKEND],
