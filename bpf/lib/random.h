@@ -18,8 +18,8 @@ struct random_state {
 struct random_state random_states[RANDOM_CPUS];
 
 /*
- * 32 random bits for the choice of a backend, where the kernel's own generator costs a fifth of the stateless path. splitmix64
- * (Steele, Lea, Flood, 2014): uniform, and what clients learn of it, the backend they got, is too little to work out a
+ * 32 random bits for the choice of a backend, where the kernel's own generator costs a fifth of the stateless path.
+ * splitmix64 (Steele, Lea, Flood, 2014): uniform, and what clients learn of it, the backend they got, is too little to work out a
  * state that does not last. Two programs in turn on one CPU at worst draw the same number.
  */
 static __always_inline __u32 random_u32(void)
