@@ -77,7 +77,9 @@ interface Reader {
   stop(): Promise<void>
 }
 
-const PAGE = 20_000
+const PAGE = 10_000
+/** A delay is measured from one tick to the next, so it counts from here. */
+const TICK_MS = 10
 
 async function receiver(job: MeshJob): Promise<Reader> {
   // Without a deadline: on a busy machine a page takes seconds.
@@ -193,7 +195,7 @@ function kernel(
 let reader: Reader | undefined
 /** Not while listing: the notes would count as the agent's memory. */
 let watching = false
-let delay: IntervalHistogram = monitorEventLoopDelay({ resolution: 10 })
+let delay: IntervalHistogram = monitorEventLoopDelay({ resolution: TICK_MS })
 let start = { cpu: 0, at: 0, events: 0 }
 const atStart = memory()
 let before = 0
@@ -206,7 +208,7 @@ function memory(): number {
 }
 
 function begin(): void {
-  delay = monitorEventLoopDelay({ resolution: 10 })
+  delay = monitorEventLoopDelay({ resolution: TICK_MS })
   delay.enable()
   start = { cpu: cpuMs(), at: performance.now(), events: reader?.events() ?? 0 }
 }
@@ -223,8 +225,8 @@ function reply(): void {
     endpoints: reader!.endpoints(),
     backends: reader!.backends(),
     events: reader!.events() - start.events,
-    delayP99: delay.percentile(99) / 1e6,
-    delayMax: delay.max / 1e6,
+    delayP99: Math.max(0, delay.percentile(99) / 1e6 - TICK_MS),
+    delayMax: Math.max(0, delay.max / 1e6 - TICK_MS),
     written: reader!.written(),
   }
   process.send!(answer)

@@ -17,11 +17,11 @@ export interface MirrorHandler {
 
 const PAGE = 5000
 /** etcd walks the whole rest of the range for each page, so a long range is read in bigger ones. */
-const BIG_PAGE = 20_000
+const BIG_PAGE = 10_000
 const BIG_RANGE = 200_000
 
 /** Keys that are handled at a stretch: other work waits for a few milliseconds at most. */
-const STRETCH = 1000
+const STRETCH = 250
 
 /**
  * Keeps the keys of one prefix in step with etcd over any number of sessions.
