@@ -102,6 +102,10 @@ test-kernel-6.1: build ## every eBPF object on kernel 6.1, booted in QEMU
 	$(Q)mkdir -p $(REPORTS)
 	$(Q)scripts/kernel-6.1.sh 2>&1 | tee $(REPORTS)/kernel-6.1.log
 
+.PHONY: chaos
+chaos: build ## a storm over three clusters' etcds; MINUTES=10, SEED=N repeats one
+	$(Q)node --enable-source-maps $(BUILD)/js/test/chaos/main.js --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+
 .PHONY: bench
 bench: build ## ratios against floors and peers; ONLY=D3,E1 runs a part
 	$(Q)$(BENCH_MAKE) -q || { printf '  %-7s %s\n' BENCH '$(BUILD)/bench' >&2; $(BENCH_MAKE) $(if $(Q),-s); }

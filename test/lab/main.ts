@@ -5,11 +5,14 @@ import { stringify } from 'yaml'
 import { describeError, hintOf } from '../../agent/lib/errors.ts'
 import {
   agentReady,
+  etcdReady,
   configure,
   hostEnv,
   killDaemon,
   serverReady,
   startAgent,
+  startApiserver,
+  startEtcd,
   startServer,
   stopDaemon,
   type DaemonName,
@@ -247,6 +250,19 @@ async function stopOn(lab: LabPaths, host: NodeSpec | PodSpec): Promise<void> {
   await stopDaemon(lab, host, daemonFor(host))
 }
 
+async function controlPlaneDaemon(lab: LabPaths, host: HostSpec, verb: string, daemon: string): Promise<void> {
+  if (host.kind !== 'node' || host.role !== 'control-plane' || (daemon !== 'etcd' && daemon !== 'apiserver'))
+    throw new LabError('nothing-runs-there', `${host.name} runs no ${daemon}`, {
+      hint: '--of takes etcd or apiserver, of a control-plane node',
+    })
+  if (verb === 'kill') return killDaemon(lab, host, daemon)
+  if (verb === 'stop') return stopDaemon(lab, host, daemon)
+  const cluster = findCluster(host.cluster)
+  if (daemon === 'apiserver') return startApiserver(lab, cluster)
+  startEtcd(lab, cluster)
+  return etcdReady(lab, cluster)
+}
+
 const verbs = [
   ['start', "start a node's agent or a pod again, and wait until it is ready", 'started', startOn],
   ['stop', "stop a node's agent, or make a pod go away", 'stopped', stopOn],
@@ -263,11 +279,17 @@ for (const [verb, description, past, work] of verbs) {
     .command(verb)
     .description(description)
     .argument('<host...>', 'NODE or CLUSTER/POD')
-    .action((names: string[]) =>
+    .option('--of <daemon>', 'etcd or apiserver of a control-plane node, instead of its agent')
+    .action((names: string[], options: { of?: string }) =>
       locked(async (lab) => {
         await Promise.all(
           names.map(async (name) => {
             const { host } = findHost(name)
+            if (options.of !== undefined) {
+              await controlPlaneDaemon(lab, host, verb, options.of)
+              print(`${options.of} of ${name} ${past}`)
+              return
+            }
             daemonFor(host)
             if (host.kind === 'node' || host.kind === 'pod') await work(lab, host)
             print(`${name} ${past}`)

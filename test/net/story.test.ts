@@ -5,6 +5,7 @@ import { balance } from '../lab/story/balance.ts'
 import { crash } from '../lab/story/crash.ts'
 import { direct } from '../lab/story/direct.ts'
 import { explain } from '../lab/story/explain.ts'
+import { losing } from '../lab/story/losing.ts'
 import { outside } from '../lab/story/outside.ts'
 import { Story, type Point } from '../lab/story/story.ts'
 import { totalOf } from '../lab/story/webpod.ts'
@@ -100,4 +101,16 @@ describe('the story of the guide, on a lab of its own', () => {
     expect([...seen.fromPod.keys()]).toEqual(['200'])
     expect([...seen.fromClient.keys()]).toEqual(['200'])
   })
+
+  test(
+    '9: east is used while its pods answer, left in seconds when they are dead, and rejoined',
+    { timeout: 2 * POINT_TIMEOUT_MS },
+    async () => {
+      const seen = await told(losing)
+      expect([...seen.silent.keys()]).toEqual(['200'])
+      expect(seen.leftAfterMs).toBeLessThan(10_000)
+      expect(seen.dead.map(({ reason }) => reason)).toEqual(['unhealthy', 'unhealthy'])
+      expect(seen.back.size).toBe(4)
+    },
+  )
 })

@@ -95,7 +95,7 @@ async function count(story: Story, background: Background): Promise<Counts> {
   return parseCounts(await story.must(`sort ${background.file} | uniq -c`))
 }
 
-function onlyAnswers(what: string, counts: Counts): string[] {
+export function onlyAnswers(what: string, counts: Counts): string[] {
   const others = [...counts].filter(([status]) => status !== '200')
   if (!counts.has('200')) return [`no request ${what} was answered`]
   return others.map(([status, number]) => `${String(number)} requests ${what} ended with ${status}`)

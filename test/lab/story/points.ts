@@ -3,6 +3,7 @@ import { balance } from './balance.ts'
 import { crash } from './crash.ts'
 import { direct } from './direct.ts'
 import { explain } from './explain.ts'
+import { losing } from './losing.ts'
 import { outside } from './outside.ts'
 import type { Point, Story } from './story.ts'
 
@@ -16,13 +17,22 @@ const points: readonly ((story: Story) => Promise<string[]>)[] = [
   judged(direct),
   judged(explain),
   judged(crash),
+  judged(losing),
 ]
 
-export const titles: readonly string[] = [balance, local, failover, sharing, outside, direct, explain, crash].map(
-  (point) => point.title,
-)
+export const titles: readonly string[] = [
+  balance,
+  local,
+  failover,
+  sharing,
+  outside,
+  direct,
+  explain,
+  crash,
+  losing,
+].map((point) => point.title)
 
-/** Tells point `number` (1 to 8) and returns what does not hold. */
+/** Tells point `number` (1 to 9) and returns what does not hold. */
 export async function tellPoint(story: Story, number: number): Promise<string[]> {
   const tell = points[number - 1]
   if (tell === undefined) throw new RangeError(`the story has ${String(points.length)} points, not ${String(number)}`)
