@@ -1,12 +1,12 @@
-import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import type { LogLevel } from './lib/log.ts'
-import { LOG_LEVELS } from './lib/log.ts'
 import * as form from './lib/schemas.ts'
-import type { DefaultContext, Loaded, SettingSpec, SettingsInput, SettingTable } from './lib/settings.ts'
+import type { DefaultContext, Loaded, SettingTable } from './lib/settings.ts'
+import type { ConfigInput } from './config/shared.ts'
+import { CLUSTER_NAME, DIRECTORY, LOG_LEVEL, MANIFESTS, SOCKET, withFiles } from './config/shared.ts'
 import { MAGLEV_SIZES } from './types/maglev.ts'
 import { describeSettings, loadSettings } from './lib/settings.ts'
 
@@ -57,85 +57,9 @@ export interface Config {
   }
 }
 
-/** Configuration of the program that exports a cluster to its etcd. */
-export interface ApiserverConfig extends EtcdFiles {
-  readonly clusterName: string
-  /** 1-255. */
-  readonly clusterId: number
-  readonly manifests: string
-  readonly etcdEndpoints: readonly string[]
-  /** File with the users that other clusters have of their own. */
-  readonly meshUsers: string | undefined
-  readonly apiSocket: string
-  readonly healthPort: number
-  readonly logLevel: LogLevel
-}
-
-/** Configuration of the program that copies remote clusters into the own cluster's etcd. */
-export interface KvstoremeshConfig extends EtcdFiles {
-  readonly clusterName: string
-  /** 1-255. */
-  readonly clusterId: number
-  readonly clustermeshConfig: string
-  readonly etcdEndpoints: readonly string[]
-  readonly apiSocket: string
-  readonly healthPort: number
-  readonly logLevel: LogLevel
-}
-
-/** For https: whom to believe, and how to be believed. */
-export interface EtcdFiles {
-  readonly etcdCaFile: string | undefined
-  readonly etcdCertFile: string | undefined
-  readonly etcdKeyFile: string | undefined
-}
-
 const SECOND = 1_000
 const HOUR = 3_600_000
 const SIZE = { schema: form.integer(256, 1 << 26), allowed: `a number from 256 to ${1 << 26}`, value: '<entries>' }
-const DIRECTORY = { schema: form.path, allowed: 'a directory', value: '<directory>', path: true }
-const FILE = {
-  schema: form.path.optional(),
-  default: undefined,
-  allowed: 'a file in PEM form',
-  value: '<file>',
-  path: true,
-}
-const SOCKET = {
-  schema: form.socketPath,
-  allowed: 'a path of at most 107 bytes',
-  value: '<path>',
-  path: true,
-  flagName: 'socket',
-}
-
-const CLUSTER_NAME: SettingSpec<string> = {
-  schema: z.string().regex(/^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/),
-  default: 'default',
-  allowed: 'at most 32 lower-case letters, digits and "-", with a letter or digit first and last',
-  description: 'name of this cluster in the mesh',
-  value: '<name>',
-}
-
-const LOG_LEVEL: SettingSpec<LogLevel> = {
-  schema: z.enum(LOG_LEVELS),
-  default: 'info',
-  allowed: LOG_LEVELS.join(', '),
-  description: 'least severe messages to log',
-  value: '<level>',
-}
-
-const MANIFESTS: SettingSpec<string> = {
-  ...DIRECTORY,
-  default: '/etc/weft/manifests',
-  description: 'directory of Kubernetes manifests that describe this cluster',
-}
-
-const ETCD_FILES: SettingTable<EtcdFiles> = {
-  etcdCaFile: { ...FILE, description: 'CAs that sign the certificate of that etcd, for https' },
-  etcdCertFile: { ...FILE, description: 'certificate to show to that etcd: that of admin-<cluster>' },
-  etcdKeyFile: { ...FILE, description: 'private key of that certificate' },
-}
 
 /** One line of thought per setting: what may be written, what is taken otherwise, what it is for. */
 const AGENT: SettingTable<Config> = {
@@ -305,73 +229,8 @@ const AGENT: SettingTable<Config> = {
   'mapSizes.ipcache': { ...SIZE, default: 512_000, description: 'prefixes with a known identity' },
 }
 
-const APISERVER: SettingTable<ApiserverConfig> = {
-  clusterName: CLUSTER_NAME,
-  clusterId: {
-    schema: form.integer(1, 255),
-    default: undefined,
-    allowed: 'a number from 1 to 255, unlike that of any other cluster of the mesh',
-    description: 'number of this cluster in the mesh, 1-255',
-    value: '<id>',
-  },
-  manifests: MANIFESTS,
-  etcdEndpoints: {
-    schema: form.endpoints,
-    default: ['http://127.0.0.1:2379'],
-    allowed: 'URLs of etcd servers, like http://127.0.0.1:2379, with commas between them',
-    description: 'etcd the cluster is exported to',
-    value: '<urls>',
-  },
-  ...ETCD_FILES,
-  etcdCertFile: {
-    ...FILE,
-    description: 'certificate of admin-<cluster>; with it, the users and roles of the etcd are set, too',
-  },
-  meshUsers: {
-    ...FILE,
-    allowed: 'a file in YAML',
-    description: 'file with the users of etcd that other clusters have of their own (users: name, role); read again',
-  },
-  apiSocket: {
-    ...SOCKET,
-    default: '/run/weft/clustermesh-apiserver.sock',
-    description: 'unix socket the program answers commands on',
-  },
-  healthPort: {
-    schema: form.integer(0, 65535),
-    default: 9880,
-    allowed: 'a port from 1 to 65535; 0 for none',
-    description: 'port of the readiness check (GET /readyz); 0 for none',
-    value: '<port>',
-  },
-  logLevel: LOG_LEVEL,
-}
-
-const KVSTOREMESH: SettingTable<KvstoremeshConfig> = {
-  clusterName: CLUSTER_NAME,
-  clusterId: APISERVER.clusterId,
-  clustermeshConfig: {
-    ...DIRECTORY,
-    default: undefined,
-    description: 'directory with one etcd client configuration for each remote cluster',
-  },
-  etcdEndpoints: { ...APISERVER.etcdEndpoints, description: 'etcd of this cluster, which remote ones are copied into' },
-  ...ETCD_FILES,
-  apiSocket: {
-    ...SOCKET,
-    default: '/run/weft/kvstoremesh.sock',
-    description: 'unix socket the program answers commands on',
-  },
-  healthPort: { ...APISERVER.healthPort, default: 9881 },
-  logLevel: LOG_LEVEL,
-}
-
-/** Flags, variables and keys of the programs, `--config` first. */
+/** Flags, variables and keys, `--config` first. */
 export const AGENT_SETTINGS = describeSettings(AGENT)
-export const APISERVER_SETTINGS = describeSettings(APISERVER)
-export const KVSTOREMESH_SETTINGS = describeSettings(KVSTOREMESH)
-
-export type ConfigInput = Omit<SettingsInput, 'readFile'> & Partial<Pick<SettingsInput, 'readFile'>>
 
 /** @throws InvalidConfig with every problem there is. */
 export function loadConfig(input: ConfigInput): Loaded<Config> {
@@ -389,41 +248,6 @@ export function loadConfig(input: ConfigInput): Loaded<Config> {
       complain('cacheTTL', 'must be longer than unreachableAfter')
     }
   })
-}
-
-/** @throws InvalidConfig with every problem there is. */
-export function loadApiserverConfig(input: ConfigInput): Loaded<ApiserverConfig> {
-  return loadSettings(APISERVER, withFiles(input), (config, complain) => {
-    if (config.clusterName === 'default') {
-      complain('clusterName', 'a cluster that is exported needs a name of its own')
-    }
-    const secure = config.etcdEndpoints?.some((url) => url.startsWith('https:')) === true
-    if ((config.etcdCertFile === undefined) !== (config.etcdKeyFile === undefined)) {
-      complain('etcdCertFile', 'certificate and key (etcdKeyFile) go together')
-    }
-    if (!secure && config.etcdCertFile !== undefined) {
-      complain('etcdEndpoints', 'a certificate is shown to https endpoints only')
-    }
-    if (config.meshUsers !== undefined && config.etcdCertFile === undefined) {
-      complain('meshUsers', 'users are told apart by certificates: etcdCertFile and etcdKeyFile are needed')
-    }
-  })
-}
-
-/** @throws InvalidConfig with every problem there is. */
-export function loadKvstoremeshConfig(input: ConfigInput): Loaded<KvstoremeshConfig> {
-  return loadSettings(KVSTOREMESH, withFiles(input), (config, complain) => {
-    if (config.clusterName === 'default') {
-      complain('clusterName', 'a cluster that is in a mesh needs a name of its own')
-    }
-    if ((config.etcdCertFile === undefined) !== (config.etcdKeyFile === undefined)) {
-      complain('etcdKeyFile', 'a certificate and its key (etcdCertFile, etcdKeyFile) are given together')
-    }
-  })
-}
-
-function withFiles(input: ConfigInput): SettingsInput {
-  return { readFile: (path) => readFileSync(path, 'utf8'), ...input }
 }
 
 /** The first cgroup2 mount. Machines with both versions have it beside the old hierarchies. */

@@ -27,7 +27,7 @@ const daemons: Daemons = {
   async apiserver(flags, context) {
     stopOnSignals()
     const [{ loadApiserverConfig }, { runApiserver }] = await Promise.all([
-      import('./config.ts'),
+      import('./config/exporters.ts'),
       import('./apiserver.ts'),
     ])
     const { config } = loadApiserverConfig({ flags, env: context.env })
@@ -36,7 +36,7 @@ const daemons: Daemons = {
   async kvstoremesh(flags, context) {
     stopOnSignals()
     const [{ loadKvstoremeshConfig }, { runKvstoremesh }] = await Promise.all([
-      import('./config.ts'),
+      import('./config/exporters.ts'),
       import('./kvstoremesh.ts'),
     ])
     const { config, values } = loadKvstoremeshConfig({ flags, env: context.env })
@@ -46,7 +46,8 @@ const daemons: Daemons = {
 
 async function daemonSettings(argv: readonly string[]): Promise<DaemonSettings> {
   if (!argv.some((argument) => DAEMONS.includes(argument))) return { agent: [], apiserver: [], kvstoremesh: [] }
-  const { AGENT_SETTINGS, APISERVER_SETTINGS, KVSTOREMESH_SETTINGS } = await import('./config.ts')
+  const { AGENT_SETTINGS } = await import('./config.ts')
+  const { APISERVER_SETTINGS, KVSTOREMESH_SETTINGS } = await import('./config/exporters.ts')
   return { agent: AGENT_SETTINGS, apiserver: APISERVER_SETTINGS, kvstoremesh: KVSTOREMESH_SETTINGS }
 }
 

@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { AGENT_SETTINGS, APISERVER_SETTINGS, KVSTOREMESH_SETTINGS } from '../agent/config.ts'
+import { AGENT_SETTINGS } from '../agent/config.ts'
+import { APISERVER_SETTINGS, KVSTOREMESH_SETTINGS } from '../agent/config/exporters.ts'
 import type { Setting } from '../agent/lib/settings.ts'
 
 /*

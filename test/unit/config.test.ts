@@ -1,13 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import type { ConfigInput } from '../../agent/config.ts'
+import { AGENT_SETTINGS, loadConfig } from '../../agent/config.ts'
 import {
-  AGENT_SETTINGS,
   APISERVER_SETTINGS,
   KVSTOREMESH_SETTINGS,
   loadApiserverConfig,
-  loadConfig,
   loadKvstoremeshConfig,
-} from '../../agent/config.ts'
+} from '../../agent/config/exporters.ts'
+import type { ConfigInput } from '../../agent/config/shared.ts'
 import { InvalidConfig } from '../../agent/lib/settings.ts'
 
 const MOUNTS = `cgroup /sys/fs/cgroup/memory cgroup rw 0 0

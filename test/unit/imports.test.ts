@@ -14,7 +14,8 @@ const ROOT = resolve(import.meta.dirname, '../..')
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'agent/types': [],
   'agent/lib': [],
-  'agent/config.ts': [],
+  'agent/config.ts': ['agent/config'],
+  'agent/config': [],
   'agent/pki': [],
   'agent/state': [],
   'agent/sources/objects': [],
