@@ -8,7 +8,7 @@ import { decodeWatchMessage, RangePage } from '../../../agent/lib/etcd-wire.ts'
 async function encoder(service: 'KV' | 'Watch', method: string): Promise<(message: object) => Buffer> {
   const client = createEtcdClient({ endpoints: ['http://127.0.0.1:1'] })
   const encode = await client.stub(service, (stub: Client) => {
-    const methods = stub as unknown as Readonly<Record<string, { responseSerialize(message: object): Buffer }>>
+    const methods = stub as unknown as Readonly<Record<string, { responseSerialize: (message: object) => Buffer }>>
     return methods[method]!.responseSerialize
   })
   client.close()
@@ -39,7 +39,7 @@ test('watch messages are read as they were written', async () => {
   const events = [{ kv: KV }, { type: 'DELETE', kv: { key: Buffer.from('d'), mod_revision: '9' } }]
   const message = decodeWatchMessage(encode({ header: HEADER, watch_id: '3', events }))
   expect(message.watch_id).toBe('3')
-  expect(message.events.map(({ type, kv }) => [kv.key.toString(), kv.modified])).toEqual([
+  expect(message.events.map(({ kv }) => [kv.key.toString(), kv.modified])).toEqual([
     ['a/b', 4294967297],
     ['d', 9],
   ])
