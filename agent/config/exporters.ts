@@ -1,4 +1,3 @@
-import { z } from 'zod'
 import * as form from '../lib/schemas.ts'
 import type { LogLevel } from '../lib/log.ts'
 import type { Loaded, SettingTable } from '../lib/settings.ts'
