@@ -231,13 +231,13 @@ export class Pipelines {
   #reconcilers(): Reconciler<object>[] {
     return [this.endpoints, this.lb, this.ipcache, this.podHooks, this.routes].filter(
       (each) => each !== undefined,
-    ) as unknown as Reconciler<object>[]
+    )
   }
 
   #allPlanners(): Planner<object>[] {
     const { endpoints, lb, ipcache, podHooks, routes } = this.#planners
     return [endpoints, lb, ipcache, podHooks, routes].filter(
       (each) => each !== undefined,
-    ) as unknown as Planner<object>[]
+    )
   }
 }
