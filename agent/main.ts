@@ -15,12 +15,12 @@ const DAEMONS = ['agent', 'clustermesh-apiserver', 'kvstoremesh']
 const daemons: Daemons = {
   async agent(flags, context) {
     stopOnSignals()
-    const [{ loadConfig }, { runAgent }] = await Promise.all([import('./config.ts'), import('./agent.ts')])
+    const [{ loadConfig }, { runAgent }] = await Promise.all([import('./config.ts'), import('./run/agent.ts')])
     const { config, values } = loadConfig({ flags, env: context.env })
     await runAgent(config, values, packageVersion(), context.signal)
   },
   async cleanup(flags, context) {
-    const [{ loadConfig }, { cleanup }] = await Promise.all([import('./config.ts'), import('./cleanup.ts')])
+    const [{ loadConfig }, { cleanup }] = await Promise.all([import('./config.ts'), import('./run/cleanup.ts')])
     const { config } = loadConfig({ flags, env: context.env })
     await cleanup(config, (line) => context.stderr(`${line}\n`))
   },
@@ -28,7 +28,7 @@ const daemons: Daemons = {
     stopOnSignals()
     const [{ loadApiserverConfig }, { runApiserver }] = await Promise.all([
       import('./config/exporters.ts'),
-      import('./apiserver.ts'),
+      import('./run/apiserver.ts'),
     ])
     const { config } = loadApiserverConfig({ flags, env: context.env })
     await runApiserver(config, context.signal)
@@ -37,7 +37,7 @@ const daemons: Daemons = {
     stopOnSignals()
     const [{ loadKvstoremeshConfig }, { runKvstoremesh }] = await Promise.all([
       import('./config/exporters.ts'),
-      import('./kvstoremesh.ts'),
+      import('./run/kvstoremesh.ts'),
     ])
     const { config, values } = loadKvstoremeshConfig({ flags, env: context.env })
     await runKvstoremesh({ ...config, values }, context.signal)

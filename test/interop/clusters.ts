@@ -1,7 +1,7 @@
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { runApiserver } from '../../agent/apiserver.ts'
+import { runApiserver } from '../../agent/run/apiserver.ts'
 import { silentLog } from '../../agent/lib/log.ts'
 import { EtcdProcess } from '../net/etcd.ts'
 

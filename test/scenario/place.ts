@@ -1,5 +1,5 @@
 import type { BackendRow, IpcacheRow, ServiceRow } from '../../agent/cli/bpf/format.ts'
-import type { PipelineTargets } from '../../agent/pipelines.ts'
+import type { PipelineTargets } from '../../agent/run/pipelines.ts'
 import type { Clock } from '../../agent/lib/clock.ts'
 import type { Target } from '../../agent/reconcile/target.ts'
 import type { RouteEntry } from '../../agent/types/datapath.ts'

@@ -40,8 +40,8 @@ const BELOW: Readonly<Record<string, readonly string[]>> = {
   native: [],
 }
 
-/** Files directly in agent/ put everything together; nobody imports them but the entry point. */
-const isRoot = (path: string): boolean => /^agent\/[^/]+\.ts$/.test(path) && path !== 'agent/config.ts'
+/** The programs in agent/run/ put everything together; nobody imports them but the entry point. */
+const isRoot = (path: string): boolean => path === 'agent/main.ts' || within(path, 'agent/run')
 
 const within = (path: string, place: string): boolean => path === place || path.startsWith(`${place}/`)
 

@@ -1,8 +1,8 @@
-import type { Config } from './config.ts'
-import { describeError } from './lib/errors.ts'
-import { findNodePlace } from './node.ts'
-import { Datapath } from './targets/programs.ts'
-import { RouteTarget } from './targets/routes.ts'
+import type { Config } from '../config.ts'
+import { describeError } from '../lib/errors.ts'
+import { findNodePlace } from './node-place.ts'
+import { Datapath } from '../targets/programs.ts'
+import { RouteTarget } from '../targets/routes.ts'
 
 /**
  * `weft agent --cleanup`: removes what agents left in the kernel, programs before maps, and routes to other nodes' pods. Traffic

@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process'
 import { networkInterfaces } from 'node:os'
 import { promisify } from 'node:util'
-import type { Address } from './types/address.ts'
-import { ConfigError } from './lib/errors.ts'
-import { parseAddress } from './types/address.ts'
+import type { Address } from '../types/address.ts'
+import { ConfigError } from '../lib/errors.ts'
+import { parseAddress } from '../types/address.ts'
 
 /** Where this node stands in the network. */
 export interface NodePlace {

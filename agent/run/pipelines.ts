@@ -1,25 +1,25 @@
-import type { Clock } from './lib/clock.ts'
-import type { Log } from './lib/log.ts'
-import type { Snapshot } from './desired/snapshot.ts'
-import type { DesiredFrontends } from './desired/frontends.ts'
-import type { Target } from './reconcile/target.ts'
-import type { SyncGates } from './state/sync.ts'
-import type { Change } from './state/tables.ts'
-import type { Writer } from './state/writer.ts'
-import type { EndpointEntry, IpcacheEntry, RouteEntry } from './types/datapath.ts'
-import type { Frontend } from './types/frontend.ts'
-import type { Problem } from './types/problem.ts'
-import type { Service, ServiceName } from './types/service.ts'
-import { desiredEndpoints } from './desired/endpoints.ts'
-import { desiredFrontends, frontendConflict, frontendRank } from './desired/frontends.ts'
-import { desiredIpcache } from './desired/ipcache.ts'
-import { PrefixTracker } from './desired/prefixes.ts'
-import { planRoutes } from './desired/routes.ts'
-import { IPCACHE_ROWS } from './reconcile/ipcache-rows.ts'
-import { Planner } from './reconcile/planner.ts'
-import { PrefixDelta } from './reconcile/prefix-delta.ts'
-import { Reconciler } from './reconcile/reconciler.ts'
-import { LOCAL_SOURCE } from './state/sync.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { Log } from '../lib/log.ts'
+import type { Snapshot } from '../desired/snapshot.ts'
+import type { DesiredFrontends } from '../desired/frontends.ts'
+import type { Target } from '../reconcile/target.ts'
+import type { SyncGates } from '../state/sync.ts'
+import type { Change } from '../state/tables.ts'
+import type { Writer } from '../state/writer.ts'
+import type { EndpointEntry, IpcacheEntry, RouteEntry } from '../types/datapath.ts'
+import type { Frontend } from '../types/frontend.ts'
+import type { Problem } from '../types/problem.ts'
+import type { Service, ServiceName } from '../types/service.ts'
+import { desiredEndpoints } from '../desired/endpoints.ts'
+import { desiredFrontends, frontendConflict, frontendRank } from '../desired/frontends.ts'
+import { desiredIpcache } from '../desired/ipcache.ts'
+import { PrefixTracker } from '../desired/prefixes.ts'
+import { planRoutes } from '../desired/routes.ts'
+import { IPCACHE_ROWS } from '../reconcile/ipcache-rows.ts'
+import { Planner } from '../reconcile/planner.ts'
+import { PrefixDelta } from '../reconcile/prefix-delta.ts'
+import { Reconciler } from '../reconcile/reconciler.ts'
+import { LOCAL_SOURCE } from '../state/sync.ts'
 
 export interface PipelineTargets {
   readonly lb: Target<Frontend>
@@ -229,15 +229,11 @@ export class Pipelines {
   }
 
   #reconcilers(): Reconciler<object>[] {
-    return [this.endpoints, this.lb, this.ipcache, this.podHooks, this.routes].filter(
-      (each) => each !== undefined,
-    )
+    return [this.endpoints, this.lb, this.ipcache, this.podHooks, this.routes].filter((each) => each !== undefined)
   }
 
   #allPlanners(): Planner<object>[] {
     const { endpoints, lb, ipcache, podHooks, routes } = this.#planners
-    return [endpoints, lb, ipcache, podHooks, routes].filter(
-      (each) => each !== undefined,
-    )
+    return [endpoints, lb, ipcache, podHooks, routes].filter((each) => each !== undefined)
   }
 }
