@@ -56,6 +56,9 @@ for module in virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev vir
 done
 
 cat >"$work/command" <<GUEST
+# A work tree below /tmp or /run is hidden by the machine's own.
+mkdir -p "$root"
+mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=512000,cache=loose tree "$root"
 mount -t bpf bpf /sys/fs/bpf
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 exec "$(command -v node)" --enable-source-maps "$root/build/js/test/bpf/main.js"
@@ -68,7 +71,9 @@ timeout --foreground "$limit" qemu-system-x86_64 \
   -accel tcg,thread=multi -cpu max -smp 2 -m 1536 -nographic -no-reboot -nodefaults -serial stdio -monitor none \
   -kernel "$tree/boot/vmlinuz-$version" -initrd "$work.cpio.gz" -append "console=ttyS0 quiet panic=-1" \
   -fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap \
-  -device virtio-9p-pci,fsdev=root,mount_tag=root </dev/null | tr -d '\r' | tee "$log" | grep -v '^kernel-run-exit:' ||
+  -device virtio-9p-pci,fsdev=root,mount_tag=root \
+  -fsdev local,id=tree,path="$root",security_model=none,readonly=on,multidevs=remap \
+  -device virtio-9p-pci,fsdev=tree,mount_tag=tree </dev/null | tr -d '\r' | tee "$log" | grep -v '^kernel-run-exit:' ||
   true
 
 status=$(sed -n 's/^kernel-run-exit:\([0-9]*\)$/\1/p' "$log")
