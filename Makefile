@@ -67,7 +67,12 @@ $(BUILD)/bin/weft: scripts/weft.sh package.json
 .PHONY: lab
 lab: build ## bring up two clusters and tell the story (leaves the lab running)
 	$(Q)test/lab/lab up
-	$(Q)node --enable-source-maps $(BUILD)/js/test/lab/story.js
+	$(Q)node --enable-source-maps $(BUILD)/js/test/lab/story.js 1 2 3 4 5 6 7 8
+
+.PHONY: lab-losing
+lab-losing: build ## the story's next chapter: a remote cluster is lost, left and rejoined (waits for timeouts)
+	$(Q)test/lab/lab up
+	$(Q)node --enable-source-maps $(BUILD)/js/test/lab/story.js 9
 
 .PHONY: lab-down
 lab-down: $(BUILD)/js/.built ## remove every trace of the lab

@@ -29,6 +29,9 @@ export const apiserverDir = (lab: LabPaths, cluster: ClusterSpec): string =>
 const configFile = (lab: LabPaths, node: NodeSpec): string => path.join(hostDir(lab, node.name), 'config.yaml')
 const socketOf = (dir: string): string => path.join(dir, 'weft.sock')
 
+/** Where a node's agent answers, for those who look from outside its namespaces. */
+export const agentSocket = (lab: LabPaths, node: string): string => socketOf(hostDir(lab, node))
+
 /** The environment of commands on a host: on a node, `weft` talks to that node's agent and reads that node's maps. */
 export function hostEnv(lab: LabPaths, host: HostSpec): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = {

@@ -1,5 +1,5 @@
 import type { Point, Story } from './story.ts'
-import { curl100, differs, podNames, podsIn, reset, totalOf, west, east, type Counts } from './webpod.ts'
+import { curlLoop, differs, podNames, podsIn, reset, totalOf, west, east, type Counts } from './webpod.ts'
 
 /** Point 1: one name, four pods, two clusters. */
 export const balance: Point<Counts> = {
@@ -7,7 +7,7 @@ export const balance: Point<Counts> = {
   async tell(story: Story) {
     await reset(story)
     await story.must('lab exec west-control-plane -- weft service list --clustermesh-affinity')
-    return curl100(story, west)
+    return curlLoop(story, west)
   },
   violations: (counts) => [
     ...differs('who answered', podsIn(counts), podNames(west, east)),

@@ -1,6 +1,7 @@
 import { topology } from '../topology.ts'
 import type { Point, Story } from './story.ts'
 import {
+  EACH_ANEW,
   differs,
   parseCounts,
   podIps,
@@ -34,11 +35,11 @@ const VIP = '172.16.1.1'
 const PORTS = '20000 20019'
 
 /** Each answer as one line: the pod and the peer it saw, without the port. */
-const oneLine = `grep -E "Hostname|RemoteAddr" | paste -sd" " | sed "s/:[0-9]*$//"`
+const oneLine = `grep -E "Hostname|RemoteAddr" | paste -d" " - - | sed "s/:[0-9]*$//"`
 
 async function enter(story: Story, algorithm: Algorithm, node: { name: string; ip: string }): Promise<Entrance> {
   const loop = (url: string): string =>
-    `lab exec client -- sh -c 'for i in $(seq 100); do curl -s --connect-timeout 1 -m 3 ${url} | ${oneLine}; done' | sort | uniq -c`
+    `lab exec client -- sh -c 'curl ${EACH_ANEW} "${url}/?[1-100]" | ${oneLine}' | sort | uniq -c`
   const nodePort = parseCounts(await story.must(loop(`${node.ip}:30080`)))
   await story.must(`lab exec client -- ip route replace ${VIP} via ${node.ip}`)
   const loadBalancer = parseCounts(await story.must(loop(VIP)))

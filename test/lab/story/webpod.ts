@@ -1,3 +1,5 @@
+import { ApiClient } from '../../../agent/api/client.ts'
+import { agentSocket } from '../daemons.ts'
 import { LabError } from '../errors.ts'
 import { topology, type ClusterSpec } from '../topology.ts'
 import type { Story } from './story.ts'
@@ -42,26 +44,33 @@ export function podsIn(counts: Counts): string[] {
   return [...new Set([...counts.keys()].map((line) => /Hostname: (\S+)/.exec(line)?.[1] ?? line))].sort()
 }
 
-/** 100 requests from a cluster's curl-pod to the service's name, counted by the pod that answered. */
+/** 100 connections from a cluster's curl-pod to the service's name, counted by the pod that answered. */
 export async function curl100(story: Story, cluster: ClusterSpec): Promise<Counts> {
-  const loop = `for i in $(seq 100); do curl -s --connect-timeout 1 -m 3 webpod | grep Hostname; done`
-  return parseCounts(
-    await story.must(`lab exec ${cluster.name}/curl-pod -- sh -c '${loop}' | sort | uniq -c | sort -nr`),
-  )
+  return count(story, cluster, `curl ${EACH_ANEW} "webpod/?[1-100]" | grep Hostname`)
 }
 
-interface Explained {
-  readonly frontends: readonly {
-    readonly state: string
-    readonly backends: readonly { readonly address: string; readonly selected: boolean }[]
-  }[]
+/** As many, by as many runs of curl: the loop that people type. */
+export async function curlLoop(story: Story, cluster: ClusterSpec): Promise<Counts> {
+  return count(story, cluster, 'for i in $(seq 100); do curl -s --connect-timeout 1 webpod | grep Hostname; done')
+}
+
+/** One run of curl for many requests, each on a connection of its own. */
+export const EACH_ANEW = '-s -H "Connection: close" --connect-timeout 1 -m 3'
+
+async function count(story: Story, cluster: ClusterSpec, command: string): Promise<Counts> {
+  return parseCounts(
+    await story.must(`lab exec ${cluster.name}/curl-pod -- sh -c '${command}' | sort | uniq -c | sort -nr`),
+  )
 }
 
 /** The selected backends' addresses when the node's kernel has all that is wanted for the service, with `frontends` at least. */
 async function selected(story: Story, node: string, count: number): Promise<string[] | undefined> {
-  const done = await story.quiet(`lab exec ${node} -- weft explain service default/webpod -o json`)
-  if (done.code !== 0) return undefined
-  const { frontends } = JSON.parse(done.stdout) as Explained
+  // Asked without a command: this is looked at again and again, and none of the told lines.
+  const agent = new ApiClient(agentSocket(story.lab.paths, node))
+  const frontends = await agent.explain('default', 'webpod').then(
+    (report) => report.frontends,
+    () => [],
+  )
   if (frontends.length < count || frontends.some((frontend) => frontend.state !== 'done')) return undefined
   const sets = frontends.map(({ backends }) => {
     const ips = backends.filter((backend) => backend.selected).map((backend) => backend.address.replace(/:.*$/, ''))
