@@ -15,6 +15,7 @@ const NOT_A_BACKEND: ReadonlySet<Reason> = new Set<Reason>([
   'not-shared',
   'no-local-service',
   'port-name-mismatch',
+  'tier-hides',
   'cluster-not-synced',
   'not-ready',
   'traffic-policy-local',

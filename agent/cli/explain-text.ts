@@ -11,7 +11,7 @@ export const REASON_TEXT: Readonly<Record<Reason, string>> = {
   'no-local-service': 'this cluster has no Service of that namespace and name: nothing to balance from',
   'port-name-mismatch': 'it offers no port of the name and protocol that the Service asks for',
   'affinity-hides': 'service.cilium.io/affinity prefers other backends, and at least one of them is usable',
-  'tier-hides': 'a better tier has usable backends',
+  'tier-hides': 'another cluster shows the same address, and that one counts',
   'cluster-unreachable': 'its cluster gives no sign of life; it is used only when nothing else is left',
   'cluster-not-synced': 'its cluster has not delivered its first complete list yet',
   'not-ready': 'its pod is not ready',

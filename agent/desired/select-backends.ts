@@ -120,11 +120,14 @@ function order(drafts: Draft[], ownCluster: string): Draft[] {
   for (let i = 1; i < drafts.length && sorted; i++) sorted = byAddress(drafts[i - 1]!, drafts[i]!) < 0
   if (sorted) return drafts
   const rank = (a: Draft): number => (a.cluster === ownCluster ? 0 : 1)
+  // Between remote clusters, a claim that nobody can use gives way.
+  const idle = (a: Draft): number => (rankOf(a) < NOT_USABLE ? 0 : 1)
   drafts.sort(
     (a, b) =>
       byAddress(a, b) ||
       a.protocol - b.protocol ||
       rank(a) - rank(b) ||
+      idle(a) - idle(b) ||
       (a.cluster < b.cluster ? -1 : a.cluster > b.cluster ? 1 : 0) ||
       rankOf(a) - rankOf(b),
   )

@@ -244,6 +244,19 @@ describe('one address, several claims', () => {
     ])
   })
 
+  test('which gives way to another remote one when nobody can use its claim', () => {
+    const gone = endpoint('10.1.0.190', 'not-ready')
+    expect(decide({ north: [E1], east: [gone] }).map((each) => [each.cluster, each.reason])).toEqual([
+      ['north', 'selected'],
+      ['east', 'not-ready'],
+    ])
+    // A remote cluster never takes over an address of the own one.
+    expect(decide({ west: [endpoint('10.1.0.190', 'not-ready')], east: [E1] }).map((each) => each.reason)).toEqual([
+      'not-ready',
+      'tier-hides',
+    ])
+  })
+
   test('two slices of one cluster are one backend, at its best', () => {
     const { snap, writer } = world()
     const row = service()
