@@ -116,39 +116,3 @@ export function frontend(n: number, group: BackendGroup, over: Partial<Frontend>
 }
 
 export const entry = (f: Frontend): [string, Frontend] => [f.id, f]
-
-/** Time that moves only when told to. */
-export class SteppedClock implements Clock {
-  #now = 1000
-  #timers: { at: number; fn: () => void }[] = []
-
-  now(): number {
-    return this.#now
-  }
-
-  date(): Date {
-    return new Date(this.#now)
-  }
-
-  after(ms: number, fn: () => void): () => void {
-    const timer = { at: this.#now + ms, fn }
-    this.#timers.push(timer)
-    return () => {
-      this.#timers = this.#timers.filter((other) => other !== timer)
-    }
-  }
-
-  get pending(): number {
-    return this.#timers.length
-  }
-
-  step(ms: number): void {
-    this.#now += ms
-    for (;;) {
-      const due = this.#timers.find((timer) => timer.at <= this.#now)
-      if (due === undefined) return
-      this.#timers = this.#timers.filter((timer) => timer !== due)
-      due.fn()
-    }
-  }
-}

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Frontend } from '../../../agent/types/frontend.ts'
 import type { LbTarget } from '../../../agent/targets/lb/target.ts'
-import { backend, entry, frontend, GRACE, groupOf, LbFixture, SteppedClock } from './lb-fixture.ts'
+import { SteppedClock } from '../../stepped-clock.ts'
+import { backend, entry, frontend, GRACE, groupOf, LbFixture } from './lb-fixture.ts'
 
 let maps: LbFixture
 let clock: SteppedClock
@@ -241,7 +242,7 @@ describe('publishing', () => {
     expect(maps.backendStates().size).toBe(1)
     clock.step(1)
     expect(maps.backendStates().size).toBe(0)
-    expect(clock.pending).toBe(0)
+    expect(clock.timers).toBe(0)
   })
 
   test('a table is built for the selectable backends only, and only where one is wanted', async () => {
