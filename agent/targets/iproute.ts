@@ -51,3 +51,20 @@ export async function ipBatch(run: IpRunner, lines: readonly string[]): Promise<
   if (!ok && failed.size === 0) throw new WeftError('iproute2-failed', `ip -batch failed: ${stderr.trim()}`)
   return failed
 }
+
+/** A line of `ip -j route`, as far as it matters here. A host route's `dst` is a bare address. */
+export interface KernelRoute {
+  readonly dst: string
+  readonly gateway?: string
+  readonly dev?: string
+  /** Left out for `boot`, what `ip route add` uses by itself. */
+  readonly protocol?: string
+  readonly metric?: number
+}
+
+/** The main table. Throws WeftError `iproute2-failed`. */
+export async function mainRoutes(run: IpRunner): Promise<KernelRoute[]> {
+  const { ok, stdout, stderr } = await run(['-4', '-j', 'route', 'show', 'table', 'main'])
+  if (!ok) throw new WeftError('iproute2-failed', `ip -j route: ${stderr.trim()}`)
+  return stdout.trim() === '' ? [] : (JSON.parse(stdout) as KernelRoute[])
+}

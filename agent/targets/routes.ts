@@ -1,20 +1,10 @@
 import type { Failures, Target } from '../reconcile/target.ts'
 import type { Address, Cidr } from '../types/address.ts'
 import type { RouteEntry } from '../types/datapath.ts'
-import type { IpRunner } from './iproute.ts'
+import type { IpRunner, KernelRoute } from './iproute.ts'
 import { WeftError } from '../lib/errors.ts'
 import { cidrContains, formatAddress, formatCidr, parseAddress, parseCidr } from '../types/address.ts'
-import { ipBatch, runIp } from './iproute.ts'
-
-/** A line of `ip -j route`, as far as it matters here. */
-interface KernelRoute {
-  readonly dst: string
-  readonly gateway?: string
-  readonly dev?: string
-  /** Left out for `boot`, what `ip route add` uses by itself. */
-  readonly protocol?: string
-  readonly metric?: number
-}
+import { ipBatch, mainRoutes, runIp } from './iproute.ts'
 
 /**
  * Direct routes to other nodes' pods: `PREFIX via GATEWAY dev UPLINK proto kernel` in the main table.
@@ -35,7 +25,7 @@ export class RouteTarget implements Target<RouteEntry> {
 
   async load(): Promise<ReadonlyMap<string, RouteEntry>> {
     return new Map(
-      (await this.#table()).flatMap((route) => {
+      (await mainRoutes(this.#run)).flatMap((route) => {
         const entry = this.#ours(route)
         return entry === undefined ? [] : [[formatCidr(entry.prefix), entry] as const]
       }),
@@ -43,7 +33,7 @@ export class RouteTarget implements Target<RouteEntry> {
   }
 
   async set(batch: readonly (readonly [key: string, value: RouteEntry])[]): Promise<Failures> {
-    const table = await this.#table()
+    const table = await mainRoutes(this.#run)
     const attached = table.flatMap((route) => {
       const prefix = route.dev === this.#uplink && route.gateway === undefined ? prefixOf(route) : undefined
       return prefix === undefined ? [] : [prefix]
@@ -99,12 +89,6 @@ export class RouteTarget implements Target<RouteEntry> {
 
   equals(a: RouteEntry, b: RouteEntry): boolean {
     return a.via === b.via
-  }
-
-  async #table(): Promise<KernelRoute[]> {
-    const { ok, stdout, stderr } = await this.#run(['-4', '-j', 'route', 'show', 'table', 'main'])
-    if (!ok) throw new WeftError('iproute2-failed', `ip -j route: ${stderr.trim()}`)
-    return stdout.trim() === '' ? [] : (JSON.parse(stdout) as KernelRoute[])
   }
 
   #ours(route: KernelRoute): RouteEntry | undefined {
