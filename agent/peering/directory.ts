@@ -1,10 +1,10 @@
-import { randomBytes } from 'node:crypto'
-import { chmod, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { stringify } from 'yaml'
 import { WeftError } from '../lib/errors.ts'
 import type { EtcdEndpoint } from '../lib/etcd.ts'
 import { nearest } from '../lib/nearest.ts'
+import { stagedName, writeStaged } from '../lib/staged-file.ts'
 import { isClusterFile, parseClusterFile } from '../sources/mesh/config-file.ts'
 import { JoinError } from './errors.ts'
 import type { JoinFile } from './join-file.ts'
@@ -168,16 +168,9 @@ export async function replaceAll(directory: string, files: readonly PlannedFile[
         continue
       }
       await mkdir(dirname(path), { recursive: true, mode: 0o755 })
-      const temporary = join(dirname(path), `.${randomBytes(6).toString('hex')}.new`)
+      const temporary = stagedName(path)
       prepared.push({ temporary, path, name })
-      const file = await open(temporary, 'wx', mode)
-      try {
-        await file.chmod(mode) // whatever the umask
-        await file.writeFile(content)
-        await file.sync()
-      } finally {
-        await file.close()
-      }
+      await writeStaged(temporary, content, mode)
     }
     for (const { temporary, path } of prepared) await rename(temporary, path)
   } catch (cause) {

@@ -1,7 +1,6 @@
-import { randomBytes } from 'node:crypto'
-import { constants } from 'node:fs'
-import { link, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { link, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { stagedName, writeStaged } from '../lib/staged-file.ts'
 import type { Certificate } from './certificate.ts'
 import { ownsKey, parseCertificates } from './certificate.ts'
 import { PkiError } from './errors.ts'
@@ -128,16 +127,9 @@ interface Prepared {
 
 /** A complete file beside the place where it is to be, under a name that readers pass over. */
 async function prepare(path: string, content: string, mode: number): Promise<Prepared> {
-  const temporary = join(dirname(path), `.${randomBytes(6).toString('hex')}.new`)
+  const temporary = stagedName(path)
   try {
-    const file = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode)
-    try {
-      await file.chmod(mode) // whatever the umask
-      await file.writeFile(content)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
+    await writeStaged(temporary, content, mode)
   } catch (cause) {
     throw new PkiError('pki-write', `cannot write ${path}`, { hint: 'the directory must exist and be writable', cause })
   }
