@@ -5,27 +5,29 @@ import { parse, stringify } from 'yaml'
 import { destroyCgroup } from './cgroup.ts'
 import { LabError } from './errors.ts'
 import { BPF_ROOT, cgroupOf, logFile, onHost, pidFile } from './hosts.ts'
-import { agentConfig, apiserverConfig, meshEntry, setPath } from './objects.ts'
+import { agentConfig, apiserverConfig, kvstoremeshConfig, meshEntry, setPath } from './objects.ts'
 import { builtFile, clusterDir, hostDir, type LabPaths } from './paths.ts'
 import { isAlive, launch, recall, record, run, signal, type ProcessId } from './process.ts'
 import { step } from './progress.ts'
+import { readShape, topologyOf } from './shape.ts'
 import {
   controlPlane,
   etcdUrl,
   hostId,
-  topology,
   type ClusterSpec,
   type HostSpec,
   type NodeSpec,
   type PodSpec,
 } from './topology.ts'
 
-/** The processes that run on the lab's hosts: etcd, the mesh API server, agents, web servers. Each can be started, stopped and killed by itself. */
+/** The processes that run on the lab's hosts: etcd, the mesh API server, kvstoremesh, agents, web servers. Each can be started, stopped and killed by itself. */
 
-export type DaemonName = 'agent' | 'apiserver' | 'etcd' | 'server'
+export type DaemonName = 'agent' | 'apiserver' | 'etcd' | 'kvstoremesh' | 'server'
 
 export const apiserverDir = (lab: LabPaths, cluster: ClusterSpec): string =>
   path.join(clusterDir(lab, cluster.name), 'apiserver')
+const kvstoremeshDir = (lab: LabPaths, cluster: ClusterSpec): string =>
+  path.join(clusterDir(lab, cluster.name), 'kvstoremesh')
 const configFile = (lab: LabPaths, node: NodeSpec): string => path.join(hostDir(lab, node.name), 'config.yaml')
 const socketOf = (dir: string): string => path.join(dir, 'weft.sock')
 
@@ -85,13 +87,12 @@ async function gone(id: ProcessId, timeoutMs: number): Promise<boolean> {
 
 /** Writes the configuration of every daemon of a cluster. `settings` are `a.b=value` that go on top of the agents' own. */
 export function writeConfigs(lab: LabPaths, cluster: ClusterSpec, settings: readonly string[]): void {
+  const cached = readShape(lab)?.kvstoremesh === true
   for (const node of cluster.nodes) {
     const dir = hostDir(lab, node.name)
     const clustermesh = path.join(dir, 'clustermesh')
-    for (const part of ['manifests', 'state', 'clustermesh']) mkdirSync(path.join(dir, part), { recursive: true })
-    for (const remote of topology.clusters) {
-      if (remote !== cluster) writeFileSync(path.join(clustermesh, remote.name), stringify(meshEntry(remote)))
-    }
+    for (const part of ['manifests', 'state']) mkdirSync(path.join(dir, part), { recursive: true })
+    writeMesh(lab, cluster, clustermesh, (remote) => (cached ? cluster : remote))
     const paths = {
       dir,
       manifests: path.join(dir, 'manifests'),
@@ -109,6 +110,19 @@ export function writeConfigs(lab: LabPaths, cluster: ClusterSpec, settings: read
     path.join(dir, 'config.yaml'),
     stringify(apiserverConfig(cluster, { dir, manifests, socket: socketOf(dir) })),
   )
+  if (!cached) return
+  const copies = kvstoremeshDir(lab, cluster)
+  const clustermesh = path.join(copies, 'clustermesh')
+  writeMesh(lab, cluster, clustermesh, (remote) => remote)
+  const config = kvstoremeshConfig(cluster, { clustermesh, socket: socketOf(copies) })
+  writeFileSync(path.join(copies, 'config.yaml'), stringify(config))
+}
+
+/** A directory that names every other cluster, each with the etcd it is read from. */
+function writeMesh(lab: LabPaths, own: ClusterSpec, dir: string, etcdOf: (remote: ClusterSpec) => ClusterSpec): void {
+  mkdirSync(dir, { recursive: true })
+  for (const remote of topologyOf(lab).clusters)
+    if (remote !== own) writeFileSync(path.join(dir, remote.name), stringify(meshEntry(etcdOf(remote))))
 }
 
 /** Changes a node's configuration file; the agent reads it at its next start. */
@@ -159,6 +173,11 @@ export async function etcdReady(lab: LabPaths, cluster: ClusterSpec): Promise<vo
 export function startApiserver(lab: LabPaths, cluster: ClusterSpec): void {
   const config = path.join(apiserverDir(lab, cluster), 'config.yaml')
   startDaemon(lab, controlPlane(cluster), 'apiserver', weft(lab, 'clustermesh-apiserver', '--config', config))
+}
+
+export function startKvstoremesh(lab: LabPaths, cluster: ClusterSpec): void {
+  const config = path.join(kvstoremeshDir(lab, cluster), 'config.yaml')
+  startDaemon(lab, controlPlane(cluster), 'kvstoremesh', weft(lab, 'kvstoremesh', '--config', config))
 }
 
 export function startAgent(lab: LabPaths, node: NodeSpec): void {

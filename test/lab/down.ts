@@ -4,13 +4,13 @@ import { destroyCgroup } from './cgroup.ts'
 import { daemonOf, stopDaemon } from './daemons.ts'
 import type { LabPaths } from './paths.ts'
 import { step } from './progress.ts'
-import { topology } from './topology.ts'
+import { topologyOf } from './shape.ts'
 
 /** Stops the daemons in order, then removes every trace. Works on whatever is left of a lab. */
 export async function down(lab: LabPaths): Promise<boolean> {
   const wasThere = existsSync(lab.state) || existsSync(lab.cgroup)
   await step('stopping the agents', async () => {
-    const nodes = topology.clusters.flatMap((cluster) => cluster.nodes)
+    const nodes = topologyOf(lab).clusters.flatMap((cluster) => cluster.nodes)
     const running = nodes.filter((node) => daemonOf(lab, node, 'agent') !== undefined)
     await Promise.all(running.map((node) => stopDaemon(lab, node, 'agent')))
   })

@@ -5,6 +5,7 @@ import { makeCgroup } from './cgroup.ts'
 import { LabError } from './errors.ts'
 import { clusterDir, hostDir, hostsFile, type LabPaths } from './paths.ts'
 import { recall, record, type ProcessId } from './process.ts'
+import { nameFlag, topologyOf } from './shape.ts'
 import { allHosts, hostId, type HostSpec } from './topology.ts'
 
 /**
@@ -112,8 +113,9 @@ export function holderOf(lab: LabPaths, host: HostSpec): ProcessId | undefined {
 export function holderOrFail(lab: LabPaths, host: HostSpec): ProcessId {
   const holder = holderOf(lab, host)
   if (holder !== undefined) return holder
-  const flag = lab.name === 'lab' ? '' : ` --name ${lab.name}`
-  throw new LabError('not-up', `${host.name} is not running`, { hint: `start the lab first: test/lab/lab up${flag}` })
+  throw new LabError('not-up', `${host.name} is not running`, {
+    hint: `start the lab first: test/lab/lab${nameFlag(lab)} up`,
+  })
 }
 
 const ENTER = `${JOIN_CGROUP}; pid=$1; shift; exec nsenter -t "$pid" -n -m -u -- bash -c 'cd "$0" 2>/dev/null || cd /; exec "$@"' "$@"`
@@ -133,14 +135,15 @@ export function onHost(lab: LabPaths, host: HostSpec, group: string, command: re
  * Finds a host by the name a person types: a node, `client`, a pod, or CLUSTER/POD where two clusters have a pod of that
  * name. A bare name that two clusters have means the first cluster's; `others` then names the rest.
  */
-export function findHost(name: string): { host: HostSpec; others: string[] } {
+export function findHost(lab: LabPaths, name: string): { host: HostSpec; others: string[] } {
   const [cluster, pod] = name.includes('/') ? name.split('/', 2) : [undefined, name]
-  const found = allHosts().filter(
+  const hosts = allHosts(topologyOf(lab))
+  const found = hosts.filter(
     (host) => host.name === pod && (cluster === undefined || (host.kind === 'pod' && host.cluster === cluster)),
   )
   const [host, ...rest] = found
   if (host === undefined) {
-    const known = allHosts().map((candidate) =>
+    const known = hosts.map((candidate) =>
       candidate.kind === 'pod' ? `${candidate.cluster}/${candidate.name}` : candidate.name,
     )
     throw new LabError('no-such-host', `no host ${JSON.stringify(name)} in the lab`, {

@@ -13,6 +13,7 @@ import {
   startAgent,
   startApiserver,
   startEtcd,
+  startKvstoremesh,
   startServer,
   stopDaemon,
   type DaemonName,
@@ -27,13 +28,14 @@ import { say } from './progress.ts'
 import { labStatus, podRows } from './status.ts'
 import { annotate, apply, drop, findCluster, objectFile, remove } from './store.ts'
 import { table } from './table.ts'
-import { topology, type HostSpec, type NodeSpec, type PodSpec } from './topology.ts'
+import { clusterCount, readShape, topologyOf } from './shape.ts'
+import { MOST_CLUSTERS, type HostSpec, type NodeSpec, type PodSpec } from './topology.ts'
 import { putPod, readRecord, up } from './up.ts'
 
 /** `test/lab/lab …`: data on stdout, progress on stderr, exit 0 (done), 1 (not done), 2 (asked wrongly). */
 
 const program = new Command('lab')
-  .description('Two clusters of two nodes in network namespaces, with real etcd, agents and traffic.')
+  .description('Two to five clusters of two nodes in network namespaces, with real etcd, agents and traffic.')
   .option('--name <name>', 'which lab, when more than one runs', process.env['WEFT_LAB'])
   .enablePositionalOptions()
   .showHelpAfterError()
@@ -42,7 +44,8 @@ const program = new Command('lab')
 function EXAMPLES(): string {
   return `
 Examples:
-  lab up                                        bring up both clusters with the webpod scenario
+  lab up                                        bring up two clusters with the webpod scenario
+  lab up --clusters 5 --kvstoremesh             five of them, each with a copy of the others in its etcd
   lab exec west/curl-pod -- curl -s webpod      run a command on a node, in a pod, or on the client
   lab exec west-worker -- weft status
   lab annotate west service/webpod service.cilium.io/affinity=local
@@ -71,10 +74,10 @@ function emit(format: string | undefined, value: unknown, text: () => string): v
 }
 
 /** The nodes that a cluster's or a node's name stands for. */
-function nodesOf(name: string): NodeSpec[] {
-  const cluster = topology.clusters.find((candidate) => candidate.name === name)
+function nodesOf(lab: LabPaths, name: string): NodeSpec[] {
+  const cluster = topologyOf(lab).clusters.find((candidate) => candidate.name === name)
   if (cluster !== undefined) return [...cluster.nodes]
-  const { host } = findHost(name)
+  const { host } = findHost(lab, name)
   if (host.kind === 'node') return [host]
   throw new LabError('not-a-node', `${name} is no node and no cluster`, { hint: 'name a node or a cluster' })
 }
@@ -83,12 +86,22 @@ program
   .command('up')
   .description('bring the lab up; what already runs is left alone')
   .option('--scenario <name>', 'a file in test/lab/scenarios, or none')
+  .option('--clusters <number>', `how many, 2 to ${String(MOST_CLUSTERS)}; fixed while the lab is up`, clusterCount)
+  .option(
+    '--kvstoremesh',
+    'a kvstoremesh in every cluster, from whose copies its agents read; fixed while the lab is up',
+  )
   .option('--no-agents', 'hosts, etcd and web servers only')
   .option('--set <key=value>', "a setting on top of every agent's configuration", collect, [])
-  .action((options: { scenario?: string; agents: boolean; set: string[] }) =>
+  .action((options: { scenario?: string; clusters?: number; kvstoremesh?: true; agents: boolean; set: string[] }) =>
     locked(async (lab) => {
       const scenario = options.scenario ?? readRecord(lab)?.scenario ?? 'webpod'
-      await up(lab, { scenario, agents: options.agents, settings: options.set })
+      const { clusters, kvstoremesh, agents, set: settings } = options
+      const shape = {
+        ...(clusters === undefined ? {} : { clusters }),
+        ...(kvstoremesh === true ? { kvstoremesh } : {}),
+      }
+      await up(lab, { scenario, shape, agents, settings })
       say(`lab ${lab.name} is up`)
     }),
   )
@@ -119,11 +132,12 @@ program
         node.agent,
         cluster.etcdState,
         cluster.apiserver,
+        ...(cluster.kvstoremesh === undefined ? [] : [cluster.kvstoremesh]),
       ]),
     )
-    emit(options.output, status, () =>
-      table(['CLUSTER', 'NODE', 'IP', 'POD CIDR', 'HOST', 'AGENT', 'ETCD', 'APISERVER'], rows),
-    )
+    const columns = ['CLUSTER', 'NODE', 'IP', 'POD CIDR', 'HOST', 'AGENT', 'ETCD', 'APISERVER']
+    if (status.clusters.some(({ kvstoremesh }) => kvstoremesh !== undefined)) columns.push('KVSTOREMESH')
+    emit(options.output, status, () => table(columns, rows))
     if (!status.up) say(`lab ${status.name} is not up: test/lab/lab up`)
     const other = options.scenario !== undefined && options.scenario !== status.scenario
     process.exitCode = status.up && !other ? 0 : 1
@@ -136,11 +150,12 @@ program
   .argument('<command...>', 'the command, after --')
   .passThroughOptions()
   .action(async (name: string, command: string[]) => {
-    const { host, others } = findHost(name)
+    const lab = here()
+    const { host, others } = findHost(lab, name)
     if (others.length > 0 && host.kind === 'pod') {
       process.stderr.write(`lab: ${name} of ${host.cluster}; there is also ${others.join(', ')}\n`)
     }
-    process.exitCode = await passThrough(here(), host, command)
+    process.exitCode = await passThrough(lab, host, command)
   })
 
 /** Runs a command with our own streams; signals we get go to it, its status (128 + n for a signal) is ours. */
@@ -164,7 +179,7 @@ program
   .argument('<file...>')
   .action((name: string, files: string[]) =>
     locked(async (lab) => {
-      for (const label of apply(lab, findCluster(name), files)) print(`${label} configured in ${name}`)
+      for (const label of apply(lab, findCluster(lab, name), files)) print(`${label} configured in ${name}`)
     }),
   )
 
@@ -175,7 +190,7 @@ program
   .argument('<file...>')
   .action((name: string, files: string[]) =>
     locked(async (lab) => {
-      for (const label of remove(lab, findCluster(name), files)) print(`${label} deleted from ${name}`)
+      for (const label of remove(lab, findCluster(lab, name), files)) print(`${label} deleted from ${name}`)
     }),
   )
 
@@ -187,7 +202,7 @@ program
   .argument('<change...>')
   .action((name: string, object: string, changes: string[]) =>
     locked(async (lab) => {
-      annotate(lab, findCluster(name), object, changes)
+      annotate(lab, findCluster(lab, name), object, changes)
       print(`${object} annotated in ${name}`)
     }),
   )
@@ -196,10 +211,11 @@ program
   .command('logs')
   .description("a node's agent log, or a pod's server log")
   .argument('<host>')
-  .option('--of <daemon>', 'agent, apiserver, etcd, server or holder')
+  .option('--of <daemon>', 'agent, apiserver, etcd, kvstoremesh, server or holder')
   .action((name: string, options: { of?: string }) => {
-    const { host } = findHost(name)
-    const file = logFile(here(), host, options.of ?? (host.kind === 'pod' ? 'server' : 'agent'))
+    const lab = here()
+    const { host } = findHost(lab, name)
+    const file = logFile(lab, host, options.of ?? (host.kind === 'pod' ? 'server' : 'agent'))
     try {
       print(readFileSync(file, 'utf8'))
     } catch (error) {
@@ -216,7 +232,8 @@ program
   .argument('<cluster>')
   .option('-o, --output <format>', 'json or yaml')
   .action((name: string, options: { output?: string }) => {
-    const rows = podRows(here(), findCluster(name))
+    const lab = here()
+    const rows = podRows(lab, findCluster(lab, name))
     emit(options.output, rows, () =>
       table(
         ['NAMESPACE', 'NAME', 'IP', 'NODE'],
@@ -241,24 +258,27 @@ async function startOn(lab: LabPaths, host: NodeSpec | PodSpec): Promise<void> {
   }
   startServer(lab, host)
   await serverReady(lab, host)
-  putPod(lab, findCluster(host.cluster), host)
+  putPod(lab, findCluster(lab, host.cluster), host)
 }
 
 /** A pod that stops leaves the cluster first and serves on for its grace time. */
 async function stopOn(lab: LabPaths, host: NodeSpec | PodSpec): Promise<void> {
-  if (host.kind === 'pod') drop(lab, findCluster(host.cluster), objectFile('Pod', host.name, host.namespace))
+  if (host.kind === 'pod') drop(lab, findCluster(lab, host.cluster), objectFile('Pod', host.name, host.namespace))
   await stopDaemon(lab, host, daemonFor(host))
 }
 
 async function controlPlaneDaemon(lab: LabPaths, host: HostSpec, verb: string, daemon: string): Promise<void> {
-  if (host.kind !== 'node' || host.role !== 'control-plane' || (daemon !== 'etcd' && daemon !== 'apiserver'))
+  const runs =
+    daemon === 'etcd' || daemon === 'apiserver' || (daemon === 'kvstoremesh' && readShape(lab)?.kvstoremesh === true)
+  if (host.kind !== 'node' || host.role !== 'control-plane' || !runs)
     throw new LabError('nothing-runs-there', `${host.name} runs no ${daemon}`, {
-      hint: '--of takes etcd or apiserver, of a control-plane node',
+      hint: '--of takes etcd, apiserver, or kvstoremesh where the lab has it, of a control-plane node',
     })
   if (verb === 'kill') return killDaemon(lab, host, daemon)
   if (verb === 'stop') return stopDaemon(lab, host, daemon)
-  const cluster = findCluster(host.cluster)
+  const cluster = findCluster(lab, host.cluster)
   if (daemon === 'apiserver') return startApiserver(lab, cluster)
+  if (daemon === 'kvstoremesh') return startKvstoremesh(lab, cluster)
   startEtcd(lab, cluster)
   return etcdReady(lab, cluster)
 }
@@ -279,12 +299,12 @@ for (const [verb, description, past, work] of verbs) {
     .command(verb)
     .description(description)
     .argument('<host...>', 'NODE or CLUSTER/POD')
-    .option('--of <daemon>', 'etcd or apiserver of a control-plane node, instead of its agent')
+    .option('--of <daemon>', 'etcd, apiserver or kvstoremesh of a control-plane node, instead of its agent')
     .action((names: string[], options: { of?: string }) =>
       locked(async (lab) => {
         await Promise.all(
           names.map(async (name) => {
-            const { host } = findHost(name)
+            const { host } = findHost(lab, name)
             if (options.of !== undefined) {
               await controlPlaneDaemon(lab, host, verb, options.of)
               print(`${options.of} of ${name} ${past}`)
@@ -306,7 +326,7 @@ program
   .option('--set <key=value>', 'a setting in the configuration file', collect, [])
   .action((name: string, options: { set: string[] }) =>
     locked(async (lab) => {
-      const nodes = nodesOf(name)
+      const nodes = nodesOf(lab, name)
       for (const node of nodes) configure(lab, node, options.set)
       await Promise.all(
         nodes.map(async (node) => {

@@ -11,7 +11,8 @@ import {
 import path from 'node:path'
 import { parse } from 'yaml'
 import { hostsFile, storeDir, type LabPaths } from './paths.ts'
-import { topology, type ClusterSpec } from './topology.ts'
+import { topologyOf } from './shape.ts'
+import type { ClusterSpec } from './topology.ts'
 
 /**
  * Names resolve through /etc/hosts: each cluster's nodes and pods see a file with the cluster's services, as its DNS
@@ -29,15 +30,16 @@ export function writeHostsFile(lab: LabPaths, cluster: ClusterSpec): void {
       `${name}.${namespace}.svc.cluster.local`,
     ].join(' ')
   })
-  overwrite(hostsFile(lab, cluster.name), [...nodeLines(), ...lines])
+  overwrite(hostsFile(lab, cluster.name), [...nodeLines(lab), ...lines])
 }
 
 /** For hosts outside all clusters: the machines of the segment only. */
 export function writeOutsideHosts(lab: LabPaths): void {
-  overwrite(path.join(lab.state, 'hosts'), nodeLines())
+  overwrite(path.join(lab.state, 'hosts'), nodeLines(lab))
 }
 
-function nodeLines(): string[] {
+function nodeLines(lab: LabPaths): string[] {
+  const topology = topologyOf(lab)
   const nodes = topology.clusters.flatMap((cluster) => cluster.nodes)
   return ['127.0.0.1 localhost', ...[...nodes, topology.client].map((host) => `${host.ip} ${host.name}`)]
 }

@@ -1,8 +1,8 @@
-import { UPLINK, topology, type ClusterSpec, type HostSpec, type NodeSpec, type PodSpec } from './topology.ts'
-import { controlPlane } from './topology.ts'
 import { holderOrFail } from './hosts.ts'
 import type { LabPaths } from './paths.ts'
 import { must } from './process.ts'
+import { topologyOf } from './shape.ts'
+import { UPLINK, controlPlane, type HostSpec, type NodeSpec, type PodSpec, type Topology } from './topology.ts'
 
 /** The address pods send everything to, and the hardware address that every node answers it with: no ARP, no per-node state. */
 const GATEWAY = '169.254.1.1'
@@ -16,7 +16,7 @@ export function podDevice(pod: PodSpec): string {
 type PidOf = (host: HostSpec) => number
 
 /** `ip -batch` lines for the segment: a bridge, and one port for every node and for the client. */
-export function segmentLines(pidOf: PidOf): string[] {
+export function segmentLines(topology: Topology, pidOf: PidOf): string[] {
   const members: HostSpec[] = [...topology.clusters.flatMap((cluster) => cluster.nodes), topology.client]
   const ports = members.flatMap((member) => {
     const port = `p-${member.ip.split('.').at(-1) ?? ''}`
@@ -53,9 +53,9 @@ export function podLines(pod: PodSpec): string[] {
 }
 
 /** The client knows the segment, and one way to each cluster's LoadBalancer addresses. */
-export function clientLines(clusters: readonly ClusterSpec[]): string[] {
+export function clientLines({ client, clusters }: Topology): string[] {
   return [
-    `addr add ${topology.client.ip}/24 dev ${UPLINK}`,
+    `addr add ${client.ip}/24 dev ${UPLINK}`,
     `link set ${UPLINK} up`,
     ...clusters.map((cluster) => `route add ${cluster.loadBalancerCidr} via ${controlPlane(cluster).ip}`),
   ]
@@ -63,10 +63,11 @@ export function clientLines(clusters: readonly ClusterSpec[]): string[] {
 
 /** Wires all hosts together. Every holder must be up; nothing may be wired yet. */
 export async function wire(lab: LabPaths): Promise<void> {
+  const topology = topologyOf(lab)
   const pidOf: PidOf = (host) => holderOrFail(lab, host).pid
   const ip = (host: HostSpec, lines: string[]): Promise<string> =>
     must(['nsenter', '-t', String(pidOf(host)), '-n', 'ip', '-batch', '-'], { input: `${lines.join('\n')}\n` })
-  await ip(topology.bridge, segmentLines(pidOf))
+  await ip(topology.bridge, segmentLines(topology, pidOf))
   const nodes = topology.clusters.flatMap((cluster) =>
     cluster.nodes.map(async (node) => {
       const pods = cluster.pods.filter((pod) => pod.node === node.name)
@@ -74,5 +75,5 @@ export async function wire(lab: LabPaths): Promise<void> {
       await Promise.all(pods.map((pod) => ip(pod, podLines(pod))))
     }),
   )
-  await Promise.all([...nodes, ip(topology.client, clientLines(topology.clusters))])
+  await Promise.all([...nodes, ip(topology.client, clientLines(topology))])
 }

@@ -89,9 +89,23 @@ export function apiserverConfig(cluster: ClusterSpec, paths: DaemonPaths): Recor
   }
 }
 
-/** What an agent reads to reach another cluster: etcd's client configuration, one file per cluster. */
-export function meshEntry(remote: ClusterSpec): Record<string, unknown> {
-  return { endpoints: [etcdUrl(remote)] }
+export function kvstoremeshConfig(
+  cluster: ClusterSpec,
+  paths: { readonly socket: string; readonly clustermesh: string },
+): Record<string, unknown> {
+  return {
+    clusterName: cluster.name,
+    clusterId: cluster.id,
+    clustermeshConfig: paths.clustermesh,
+    etcdEndpoints: [etcdUrl(cluster)],
+    apiSocket: paths.socket,
+    logLevel: 'info',
+  }
+}
+
+/** What a program reads to reach another cluster: etcd's client configuration, one file per cluster. */
+export function meshEntry(etcdOf: ClusterSpec): Record<string, unknown> {
+  return { endpoints: [etcdUrl(etcdOf)] }
 }
 
 /** Sets `a.b.c=value` in a configuration; the value is read as YAML by the caller. */

@@ -4,7 +4,8 @@ import { daemonOf } from './daemons.ts'
 import { holderOf } from './hosts.ts'
 import { hostDir, storeDir, type LabPaths } from './paths.ts'
 import { objectFile, stored } from './store.ts'
-import { controlPlane, etcdUrl, topology, type ClusterSpec } from './topology.ts'
+import { readShape, topologyOf } from './shape.ts'
+import { controlPlane, etcdUrl, type ClusterSpec } from './topology.ts'
 import { readRecord } from './up.ts'
 
 type Running = 'running' | 'stopped'
@@ -26,6 +27,8 @@ export interface ClusterStatus {
   readonly etcd: string
   readonly etcdState: Running
   readonly apiserver: Running
+  /** Only in a lab that came up with it. */
+  readonly kvstoremesh: Running | undefined
   readonly manifests: string
   readonly nodes: readonly NodeStatus[]
 }
@@ -47,7 +50,7 @@ export function labStatus(lab: LabPaths): LabStatus {
     name: lab.name,
     up: record !== undefined,
     scenario: record?.scenario,
-    clusters: topology.clusters.map((cluster) => clusterStatus(lab, cluster)),
+    clusters: topologyOf(lab).clusters.map((cluster) => clusterStatus(lab, cluster)),
   }
 }
 
@@ -68,6 +71,7 @@ function clusterStatus(lab: LabPaths, cluster: ClusterSpec): ClusterStatus {
     etcd: etcdUrl(cluster),
     etcdState: state(daemonOf(lab, main, 'etcd')),
     apiserver: state(daemonOf(lab, main, 'apiserver')),
+    kvstoremesh: readShape(lab)?.kvstoremesh === true ? state(daemonOf(lab, main, 'kvstoremesh')) : undefined,
     manifests: storeDir(lab, cluster.name),
     nodes,
   }

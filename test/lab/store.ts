@@ -6,7 +6,8 @@ import { LabError } from './errors.ts'
 import { apiserverDir } from './daemons.ts'
 import { writeHostsFile } from './names.ts'
 import { hostDir, storeDir, type LabPaths } from './paths.ts'
-import { topology, type ClusterSpec } from './topology.ts'
+import { topologyOf } from './shape.ts'
+import { clusterNamed, type ClusterSpec } from './topology.ts'
 
 /**
  * The manifests of a cluster: one object per file, named after the object, in the directory of every node and of the
@@ -14,11 +15,8 @@ import { topology, type ClusterSpec } from './topology.ts'
  * sees the object twice, half or gone.
  */
 
-export function findCluster(name: string): ClusterSpec {
-  const found = topology.clusters.find((cluster) => cluster.name === name)
-  if (found !== undefined) return found
-  const known = topology.clusters.map((cluster) => cluster.name).join(', ')
-  throw new LabError('no-such-cluster', `no cluster ${JSON.stringify(name)}`, { hint: `one of: ${known}` })
+export function findCluster(lab: LabPaths, name: string): ClusterSpec {
+  return clusterNamed(topologyOf(lab), name)
 }
 
 /** Every directory a cluster's objects are kept in; the store is the first. */

@@ -1,5 +1,8 @@
 import { describeError, hintOf } from '../../agent/lib/errors.ts'
 import { Lab } from './cli.ts'
+import { LabError } from './errors.ts'
+import { describeShape, nameFlag, readShape } from './shape.ts'
+import { DEFAULT_SHAPE } from './topology.ts'
 import { tellPoint, titles } from './story/points.ts'
 import { reset } from './story/webpod.ts'
 import { Story } from './story/story.ts'
@@ -15,6 +18,12 @@ story.say(
   'The story, told from this checkout. Every line after a $ can be repeated:\n\n$ export PATH=$PWD/test/lab:$PATH',
 )
 await story.lab.run(['status'])
+const shape = readShape(story.lab.paths) ?? DEFAULT_SHAPE
+if (shape.clusters !== DEFAULT_SHAPE.clusters) {
+  throw new LabError('other-shape', `the story is one of two clusters, and this lab has ${describeShape(shape)}`, {
+    hint: `test/lab/lab${nameFlag(story.lab.paths)} down, then up`,
+  })
+}
 const failed: string[] = []
 for (const number of wanted) {
   try {

@@ -1,5 +1,7 @@
+import { LabError } from './errors.ts'
+
 /**
- * The lab's shape, as data: two clusters of two nodes on one L2 segment, pods behind them, one client outside.
+ * The lab's shape, as data: two to five clusters of two nodes on one L2 segment, pods behind them, one client outside.
  *
  * Addresses and names are those of the ClusterMesh guide that the story follows. Nothing here touches the machine.
  */
@@ -80,44 +82,82 @@ function node(cluster: string, role: NodeSpec['role'], ip: string, podCidr: stri
   return { kind: 'node', name: `${cluster}-${role}`, cluster, role, ip, podCidr }
 }
 
-export const topology: Topology = {
-  segment: '172.18.0.0/24',
-  bridge: { kind: 'bridge', name: 'segment', ip: '' },
-  client: { kind: 'client', name: 'client', ip: '172.18.0.100' },
-  clusters: [
-    {
-      name: 'west',
-      id: 1,
-      podCidr: '10.0.0.0/16',
-      serviceCidr: '10.2.0.0/16',
-      loadBalancerCidr: '172.16.1.0/24',
-      nodes: [
-        node('west', 'control-plane', '172.18.0.2', '10.0.0.0/24'),
-        node('west', 'worker', '172.18.0.6', '10.0.1.0/24'),
-      ],
-      pods: [
-        curlPod('west', '10.0.0.144'),
-        webpod('west', 'control-plane', 'rcp4r', '10.0.0.46'),
-        webpod('west', 'worker', 'jjpz9', '10.0.1.219'),
-      ],
-    },
-    {
-      name: 'east',
-      id: 2,
-      podCidr: '10.1.0.0/16',
-      serviceCidr: '10.3.0.0/16',
-      loadBalancerCidr: '172.16.2.0/24',
-      nodes: [
-        node('east', 'control-plane', '172.18.0.4', '10.1.0.0/24'),
-        node('east', 'worker', '172.18.0.3', '10.1.1.0/24'),
-      ],
-      pods: [
-        curlPod('east', '10.1.0.128'),
-        webpod('east', 'control-plane', 'gkh6r', '10.1.0.190'),
-        webpod('east', 'worker', '75q89', '10.1.1.41'),
-      ],
-    },
-  ],
+/** One row of the address plan. Pairs are of its control-plane node and of its worker. */
+interface Plan {
+  readonly name: string
+  /** Pod addresses are 10.PODS.0.0/16, service addresses 10.SERVICES.0.0/16. */
+  readonly pods: number
+  readonly services: number
+  /** Last bytes: of the nodes on the segment, of the curl pod, of the web pods. */
+  readonly nodes: readonly [number, number]
+  readonly curl: number
+  readonly webAt: readonly [number, number]
+  /** What the names of the web pods end with. */
+  readonly web: readonly [string, string]
+}
+
+/** In the order of the cluster ids, from 1. The first two are the guide's. */
+const PLANS: readonly Plan[] = [
+  { name: 'west', pods: 0, services: 2, nodes: [2, 6], curl: 144, web: ['rcp4r', 'jjpz9'], webAt: [46, 219] },
+  { name: 'east', pods: 1, services: 3, nodes: [4, 3], curl: 128, web: ['gkh6r', '75q89'], webAt: [190, 41] },
+  { name: 'north', pods: 4, services: 6, nodes: [7, 8], curl: 133, web: ['m2k7d', 'x8tqv'], webAt: [61, 117] },
+  { name: 'south', pods: 5, services: 7, nodes: [9, 10], curl: 152, web: ['c9wzl', 'h4snb'], webAt: [83, 205] },
+  { name: 'central', pods: 8, services: 10, nodes: [11, 12], curl: 171, web: ['p6fgr', 'v3jxt'], webAt: [94, 238] },
+]
+
+export const MOST_CLUSTERS = PLANS.length
+
+const ROLES = ['control-plane', 'worker'] as const
+const BOTH = [0, 1] as const
+
+function clusterOf(plan: Plan, index: number): ClusterSpec {
+  const { name } = plan
+  const id = index + 1
+  const pods = `10.${String(plan.pods)}`
+  return {
+    name,
+    id,
+    podCidr: `${pods}.0.0/16`,
+    serviceCidr: `10.${String(plan.services)}.0.0/16`,
+    loadBalancerCidr: `172.16.${String(id)}.0/24`,
+    nodes: BOTH.map((at) =>
+      node(name, ROLES[at], `172.18.0.${String(plan.nodes[at])}`, `${pods}.${String(at)}.0/24`),
+    ),
+    pods: [
+      curlPod(name, `${pods}.0.${String(plan.curl)}`),
+      ...BOTH.map((at) => webpod(name, ROLES[at], plan.web[at], `${pods}.${String(at)}.${String(plan.webAt[at])}`)),
+    ],
+  }
+}
+
+/** What a lab can be asked to be when it comes up; it stays that until it goes down. */
+export interface Shape {
+  /** 2 to MOST_CLUSTERS. */
+  readonly clusters: number
+  /** Whether each cluster has a kvstoremesh, and its agents read the copies that it keeps in their own etcd. */
+  readonly kvstoremesh: boolean
+}
+
+export const DEFAULT_SHAPE: Shape = { clusters: 2, kvstoremesh: false }
+
+const ALL = PLANS.map(clusterOf)
+
+/** The lab of the first `shape.clusters` clusters. The same cluster is the same object, whichever shape it is taken from. */
+export function topologyFor(shape: Pick<Shape, 'clusters'> = DEFAULT_SHAPE): Topology {
+  return {
+    segment: '172.18.0.0/24',
+    bridge: { kind: 'bridge', name: 'segment', ip: '' },
+    client: { kind: 'client', name: 'client', ip: '172.18.0.100' },
+    clusters: ALL.slice(0, shape.clusters),
+  }
+}
+
+/** @throws LabError no-such-cluster */
+export function clusterNamed(topology: Topology, name: string): ClusterSpec {
+  const found = topology.clusters.find((cluster) => cluster.name === name)
+  if (found !== undefined) return found
+  const known = topology.clusters.map((cluster) => cluster.name).join(', ')
+  throw new LabError('no-such-cluster', `no cluster ${JSON.stringify(name)}`, { hint: `one of: ${known}` })
 }
 
 /** A host's id: unique in the lab, the name of its directory and of its cgroup. Pods carry their cluster, because names repeat. */
@@ -126,7 +166,7 @@ export function hostId(host: HostSpec): string {
 }
 
 /** Every host, nodes before the pods that hang on them. */
-export function allHosts(): HostSpec[] {
+export function allHosts(topology: Topology): HostSpec[] {
   const nodes = topology.clusters.flatMap((cluster) => cluster.nodes)
   const pods = topology.clusters.flatMap((cluster) => cluster.pods)
   return [topology.bridge, topology.client, ...nodes, ...pods]

@@ -9,6 +9,7 @@ import {
   startAgent,
   startApiserver,
   startEtcd,
+  startKvstoremesh,
   startServer,
   writeConfigs,
 } from './daemons.ts'
@@ -21,9 +22,12 @@ import { nodeObject, podObject, type KubernetesObject } from './objects.ts'
 import { builtFile, type LabPaths } from './paths.ts'
 import { say, step } from './progress.ts'
 import { apply, objectFile, put, remove } from './store.ts'
-import { allHosts, topology, type ClusterSpec, type PodSpec } from './topology.ts'
+import { describeShape, nameFlag, readShape, topologyOf, writeShape } from './shape.ts'
+import { DEFAULT_SHAPE, allHosts, type ClusterSpec, type PodSpec, type Shape } from './topology.ts'
 
 export interface UpOptions {
+  /** What was asked for; the rest is as the lab was built, or the default. */
+  readonly shape: Partial<Shape>
   /** A name in test/lab/scenarios, or `none`. */
   readonly scenario: string
   readonly agents: boolean
@@ -48,18 +52,28 @@ export function readRecord(lab: LabPaths): LabRecord | undefined {
 export async function up(lab: LabPaths, options: UpOptions): Promise<void> {
   if (process.getuid?.() !== 0) throw new LabError('not-root', 'the lab needs root', { hint: 'sudo make lab' })
   if (options.agents) requireBuilt(lab)
-  const scenario = scenarioFiles(lab, options.scenario)
   const before = readRecord(lab)
-  if (before === undefined || allHosts().some((host) => holderOf(lab, host) === undefined)) {
+  const built = readShape(lab) ?? DEFAULT_SHAPE
+  const shape = { ...built, ...options.shape }
+  if (before === undefined || allHosts(topologyOf(lab)).some((host) => holderOf(lab, host) === undefined)) {
+    scenarioFiles(lab, options.scenario) // refused before anything is touched
     if (existsSync(lab.state) || existsSync(lab.cgroup)) {
       say('a part of the lab is missing: clearing what is left of it')
       await tearDown(lab)
     }
-    await build(lab, options)
+    await build(lab, shape, options)
+  } else if (shape.clusters !== built.clusters || shape.kvstoremesh !== built.kvstoremesh) {
+    throw new LabError(
+      'other-shape',
+      `lab ${lab.name} is up with ${describeShape(built)}, not ${describeShape(shape)}: that is fixed until it goes down`,
+      {
+        hint: `test/lab/lab${nameFlag(lab)} down first; or up without --clusters and --kvstoremesh to keep it as it is`,
+      },
+    )
   } else if (before.scenario !== options.scenario) {
     for (const [cluster, files] of scenarioFiles(lab, before.scenario)) remove(lab, cluster, files)
   }
-  for (const [cluster, files] of scenario) apply(lab, cluster, files)
+  for (const [cluster, files] of scenarioFiles(lab, options.scenario)) apply(lab, cluster, files)
   await startEverything(lab, options)
   writeFileSync(
     recordFile(lab),
@@ -68,15 +82,17 @@ export async function up(lab: LabPaths, options: UpOptions): Promise<void> {
 }
 
 /** Hosts, wires and manifests, with nothing running on them yet. */
-async function build(lab: LabPaths, options: UpOptions): Promise<void> {
+async function build(lab: LabPaths, shape: Shape, options: UpOptions): Promise<void> {
   mkdirSync(lab.state, { recursive: true })
+  writeShape(lab, shape)
+  const topology = topologyOf(lab)
   makeCgroup(lab.cgroup)
   writeOutsideHosts(lab)
   for (const cluster of topology.clusters) {
     writeHostsFile(lab, cluster)
     for (const node of cluster.nodes) makeCgroup(cgroupOf(lab, node))
   }
-  await step('starting the hosts', () => Promise.all(allHosts().map((host) => startHost(lab, host))))
+  await step('starting the hosts', () => Promise.all(allHosts(topology).map((host) => startHost(lab, host))))
   await step('wiring them together', () => wire(lab))
   for (const cluster of topology.clusters) {
     writeConfigs(lab, cluster, options.settings)
@@ -97,6 +113,8 @@ export function putPod(lab: LabPaths, cluster: ClusterSpec, pod: PodSpec): void 
 
 /** Everything that does not wait for another starts at once; etcd comes before those who write to it. */
 async function startEverything(lab: LabPaths, options: UpOptions): Promise<void> {
+  const topology = topologyOf(lab)
+  const cached = readShape(lab)?.kvstoremesh === true
   const servers = topology.clusters.flatMap((cluster) => cluster.pods.filter((pod) => pod.serves))
   for (const cluster of topology.clusters) startEtcd(lab, cluster)
   for (const pod of servers) startServer(lab, pod)
@@ -106,7 +124,9 @@ async function startEverything(lab: LabPaths, options: UpOptions): Promise<void>
     ...servers.map((pod) => step(`waiting for ${pod.name}`, () => serverReady(lab, pod))),
     ...topology.clusters.map(async (cluster) => {
       await step(`waiting for the etcd of ${cluster.name}`, () => etcdReady(lab, cluster))
-      if (options.agents) startApiserver(lab, cluster)
+      if (!options.agents) return
+      startApiserver(lab, cluster)
+      if (cached) startKvstoremesh(lab, cluster)
     }),
   ])
   if (options.agents) await Promise.all(nodes.map((node) => agentReady(lab, node)))
@@ -118,13 +138,13 @@ function requireBuilt(lab: LabPaths): void {
 }
 
 /**
- * A scenario is NAME.yaml for both clusters and NAME.CLUSTER.yaml for one.
+ * A scenario is NAME.yaml for all clusters and NAME.CLUSTER.yaml for one.
  * @throws LabError no-such-scenario
  */
 export function scenarioFiles(lab: LabPaths, name: string): Map<ClusterSpec, string[]> {
   const dir = path.join(lab.root, 'test', 'lab', 'scenarios')
   const files = new Map(
-    topology.clusters.map((cluster) => {
+    topologyOf(lab).clusters.map((cluster) => {
       const candidates = [`${name}.yaml`, `${name}.${cluster.name}.yaml`].map((file) => path.join(dir, file))
       return [cluster, candidates.filter((file) => existsSync(file))] as const
     }),

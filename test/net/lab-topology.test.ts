@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually } from '../eventually.ts'
 import { Lab } from '../lab/cli.ts'
 import type { LabStatus, PodRow } from '../lab/status.ts'
-import { topology } from '../lab/topology.ts'
+import { topologyFor } from '../lab/topology.ts'
 import { liveNamespaces, tracesOf } from '../lab/traces.ts'
 
 const NOTHING = { processes: [], mounts: [], cgroups: [], files: [], namespaces: [] }
@@ -28,7 +28,7 @@ describe('the lab', () => {
   })
 
   test('nodes and the client reach each other', async () => {
-    const nodes = topology.clusters.flatMap((cluster) => cluster.nodes)
+    const nodes = topologyFor().clusters.flatMap((cluster) => cluster.nodes)
     for (const from of ['client', 'west-worker']) {
       for (const to of nodes) expect(await lab.exec(from, ['ping', '-c1', '-W2', to.ip])).toContain(' 0% packet loss')
     }

@@ -1,4 +1,3 @@
-import { topology } from '../topology.ts'
 import type { Point, Story } from './story.ts'
 import {
   EACH_ANEW,
@@ -11,6 +10,7 @@ import {
   settled,
   totalOf,
   east,
+  topology,
   west,
   type Counts,
 } from './webpod.ts'

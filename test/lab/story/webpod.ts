@@ -1,19 +1,14 @@
 import { ApiClient } from '../../../agent/api/client.ts'
 import { agentSocket } from '../daemons.ts'
-import { LabError } from '../errors.ts'
-import { topology, type ClusterSpec } from '../topology.ts'
+import { clusterNamed, topologyFor, type ClusterSpec } from '../topology.ts'
 import type { Story } from './story.ts'
 
 /** What every point needs to know about the service `webpod`: who should answer, who did, and who the agent says was selected. */
 
-const clusterNamed = (name: string): ClusterSpec => {
-  const found = topology.clusters.find((cluster) => cluster.name === name)
-  if (found === undefined) throw new LabError('no-such-cluster', `no cluster ${name}`)
-  return found
-}
-
-export const west = clusterNamed('west')
-export const east = clusterNamed('east')
+/** The story is that of two clusters. */
+export const topology = topologyFor()
+export const west = clusterNamed(topology, 'west')
+export const east = clusterNamed(topology, 'east')
 export const allNodes = topology.clusters.flatMap((cluster) => cluster.nodes)
 
 const webpods = (cluster: ClusterSpec): ClusterSpec['pods'] => cluster.pods.filter((pod) => pod.serves)

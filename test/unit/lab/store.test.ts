@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { findCluster, split } from '../../lab/store.ts'
+import { split } from '../../lab/store.ts'
+import { clusterNamed, topologyFor } from '../../lab/topology.ts'
 
-const west = findCluster('west')
+const west = clusterNamed(topologyFor(), 'west')
 const service = (name: string, spec = 'ports: [{port: 80}]'): string =>
   `apiVersion: v1\nkind: Service\nmetadata: {name: ${name}}\nspec: {${spec}}\n`
 
