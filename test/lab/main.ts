@@ -344,5 +344,5 @@ try {
   process.stderr.write(`lab: ${describeError(error)}\n`)
   const hint = hintOf(error)
   if (hint !== undefined) process.stderr.write(`     ${hint}\n`)
-  process.exitCode = error instanceof LabError && error.code.startsWith('no-such') ? 2 : 1
+  process.exitCode = error instanceof LabError && /^(no-such|bad)-/.test(error.code) ? 2 : 1
 }

@@ -120,9 +120,7 @@ function clusterOf(plan: Plan, index: number): ClusterSpec {
     podCidr: `${pods}.0.0/16`,
     serviceCidr: `10.${String(plan.services)}.0.0/16`,
     loadBalancerCidr: `172.16.${String(id)}.0/24`,
-    nodes: BOTH.map((at) =>
-      node(name, ROLES[at], `172.18.0.${String(plan.nodes[at])}`, `${pods}.${String(at)}.0/24`),
-    ),
+    nodes: BOTH.map((at) => node(name, ROLES[at], `172.18.0.${String(plan.nodes[at])}`, `${pods}.${String(at)}.0/24`)),
     pods: [
       curlPod(name, `${pods}.0.${String(plan.curl)}`),
       ...BOTH.map((at) => webpod(name, ROLES[at], plan.web[at], `${pods}.${String(at)}.${String(plan.webAt[at])}`)),

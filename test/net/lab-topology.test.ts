@@ -113,6 +113,19 @@ describe('the lab', () => {
     expect(tracesOf(lab.paths).processes).toEqual(before)
   })
 
+  test('another shape is refused while it runs, and what is no shape always', async () => {
+    for (const flags of [['--clusters', '3'], ['--kvstoremesh']]) {
+      expect(await lab.try([...up, ...flags])).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(/is up with 2 clusters, not .*\n.*lab --name \S+ down first/) as string,
+      })
+    }
+    for (const number of ['1', '6', '2.5', 'many'])
+      expect(await lab.try([...up, '--clusters', number])).toMatchObject({ code: 2 })
+    const { clusters } = await lab.json<LabStatus>(['status', '-o', 'json'])
+    expect(clusters).toHaveLength(2)
+  })
+
   test('hosts and clusters that do not exist are refused with the names that do', async () => {
     expect(await lab.try(['exec', 'north', '--', 'true'])).toMatchObject({
       code: 2,
@@ -142,6 +155,21 @@ describe('taking the lab down', () => {
     expect(there.namespaces.filter((namespace) => alive.has(namespace))).toEqual([])
     expect(bystander.exitCode ?? bystander.signalCode).toBeNull()
     bystander.kill('SIGKILL')
+  })
+
+  test('of five clusters, whose number every command remembers, leaves nothing', async () => {
+    const lab = new Lab(`five-${String(process.pid)}`)
+    await lab.run([...up, '--clusters', '5'])
+    expect(tracesOf(lab.paths).namespaces).toHaveLength(27)
+    for (const pod of topologyFor({ clusters: 5 }).clusters.flatMap(({ pods }) => pods.filter(({ serves }) => serves)))
+      expect(await lab.exec(pod.node, ['curl', '-s', pod.ip])).toContain(`Hostname: ${pod.name}\n`)
+    expect(await lab.exec('client', ['ping', '-c1', '-W2', 'central-worker'])).toContain(' 0% packet loss')
+    expect(await lab.json<PodRow[]>(['pods', 'south', '-o', 'json'])).toHaveLength(3)
+    const before = tracesOf(lab.paths).processes
+    await lab.run(up)
+    expect(tracesOf(lab.paths).processes).toEqual(before)
+    await lab.run(['down'])
+    expect(tracesOf(lab.paths)).toEqual(NOTHING)
   })
 
   test.each(['west-worker/holder.pid', 'east-control-plane/etcd.pid', 'west.webpod-697b545f57-jjpz9/server.pid'])(

@@ -1,5 +1,4 @@
-import { ApiClient } from '../../../agent/api/client.ts'
-import { agentSocket } from '../daemons.ts'
+import { isSettled } from '../service-view.ts'
 import { clusterNamed, topologyFor, type ClusterSpec } from '../topology.ts'
 import type { Story } from './story.ts'
 
@@ -58,22 +57,6 @@ async function count(story: Story, cluster: ClusterSpec, command: string): Promi
   )
 }
 
-/** The selected backends' addresses when the node's kernel has all that is wanted for the service, with `frontends` at least. */
-async function selected(story: Story, node: string, count: number): Promise<string[] | undefined> {
-  // Asked without a command: this is looked at again and again, and none of the told lines.
-  const agent = new ApiClient(agentSocket(story.lab.paths, node))
-  const frontends = await agent.explain('default', 'webpod').then(
-    (report) => report.frontends,
-    () => [],
-  )
-  if (frontends.length < count || frontends.some((frontend) => frontend.state !== 'done')) return undefined
-  const sets = frontends.map(({ backends }) => {
-    const ips = backends.filter((backend) => backend.selected).map((backend) => backend.address.replace(/:.*$/, ''))
-    return ips.sort().join(' ')
-  })
-  return new Set(sets).size === 1 ? (sets[0] ?? '').split(' ').filter(Boolean) : undefined
-}
-
 /** Waits until all nodes of a cluster have the service in their kernel, balanced over exactly these addresses. */
 export async function settled(
   story: Story,
@@ -81,11 +64,9 @@ export async function settled(
   ips: readonly string[],
   frontends = 1,
 ): Promise<void> {
-  const want = ips.join(' ')
-  await story.until(`${cluster.name} balances webpod over ${want}`, async () => {
-    const have = await Promise.all(cluster.nodes.map((node) => selected(story, node.name, frontends)))
-    return have.every((one) => one?.join(' ') === want)
-  })
+  await story.until(`${cluster.name} balances webpod over ${ips.join(' ')}`, () =>
+    isSettled(story.lab.paths, cluster, ips, { frontends }),
+  )
 }
 
 export interface ListedBackend {
