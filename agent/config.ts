@@ -6,7 +6,7 @@ import type { LogLevel } from './lib/log.ts'
 import * as form from './lib/schemas.ts'
 import type { DefaultContext, Loaded, SettingTable } from './lib/settings.ts'
 import type { ConfigInput } from './config/shared.ts'
-import { CLUSTER_NAME, DIRECTORY, LOG_LEVEL, MANIFESTS, SOCKET, withFiles } from './config/shared.ts'
+import { CLUSTER_NAME, DIRECTORY, LOG_LEVEL, MANIFESTS, PROMETHEUS, SOCKET, withFiles } from './config/shared.ts'
 import { MAGLEV_SIZES } from './types/maglev.ts'
 import { describeSettings, loadSettings } from './lib/settings.ts'
 
@@ -28,6 +28,8 @@ export interface Config {
   readonly bpfObjects: string
   readonly stateDir: string
   readonly apiSocket: string
+  /** Undefined: no metrics. */
+  readonly prometheusServeAddr: string | undefined
   readonly logLevel: LogLevel
   readonly loadBalancer: {
     readonly algorithm: 'random' | 'maglev'
@@ -121,6 +123,7 @@ const AGENT: SettingTable<Config> = {
     defaultText: 'weft.sock in the state directory',
     description: 'unix socket the agent answers commands on',
   },
+  prometheusServeAddr: PROMETHEUS,
   logLevel: LOG_LEVEL,
   'loadBalancer.algorithm': {
     schema: z.enum(['random', 'maglev']),

@@ -31,7 +31,7 @@ const daemons: Daemons = {
       import('./run/apiserver.ts'),
     ])
     const { config } = loadApiserverConfig({ flags, env: context.env })
-    await runApiserver(config, context.signal)
+    await runApiserver({ ...config, version: packageVersion() }, context.signal)
   },
   async kvstoremesh(flags, context) {
     stopOnSignals()
@@ -40,7 +40,7 @@ const daemons: Daemons = {
       import('./run/kvstoremesh.ts'),
     ])
     const { config, values } = loadKvstoremeshConfig({ flags, env: context.env })
-    await runKvstoremesh({ ...config, values }, context.signal)
+    await runKvstoremesh({ ...config, values, version: packageVersion() }, context.signal)
   },
 }
 

@@ -41,6 +41,7 @@ export function clusterReport(
     'num-shared-services': counts.services,
     'num-service-exports': counts.serviceExports,
     'num-failures': cluster.failures,
+    ...(cluster.losses === undefined ? {} : { losses: cluster.losses }),
     ...(cluster.certificates === undefined || cluster.certificates.length === 0
       ? {}
       : { certificates: cluster.certificates.map(certificateReport) }),
@@ -48,7 +49,7 @@ export function clusterReport(
   }
 }
 
-function certificateReport({ notAfter, ...rest }: ClusterCertificate): CertificateStatus {
+export function certificateReport({ notAfter, ...rest }: ClusterCertificate): CertificateStatus {
   return { ...rest, 'not-after': notAfter.toISOString() }
 }
 

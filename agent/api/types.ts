@@ -24,7 +24,7 @@ export interface StatusReport {
       readonly acceleration: string
     }
   }
-  /** One per reconciled target: how many entries are wanted, in place, failing; how often the audit found and repaired drift. */
+  /** One per reconciled target: how many entries are wanted, in place, failing; how many keys audits found otherwise than they were left. */
   readonly targets: readonly {
     readonly name: string
     readonly desired: number
@@ -32,10 +32,25 @@ export interface StatusReport {
     readonly pending: number
     readonly failing: number
     readonly drift: number
+    /** How often it was read again and compared. */
+    readonly audits: number
     readonly lastError?: string
     /** What to do about it. */
     readonly hint?: string
   }[]
+  readonly clusterMesh: ClusterMeshReport
+}
+
+/** What a clustermesh-apiserver or kvstoremesh answers on its socket: of the agent's status, as far as there is anything to say. */
+export interface ExporterReport {
+  readonly ok: boolean
+  readonly problems: readonly Problem[]
+  readonly version: string
+  readonly cluster: { readonly name: string; readonly id: number }
+  /** As `/readyz`. */
+  readonly ready: boolean
+  /** Of the connection to the own etcd; absent without TLS. */
+  readonly certificates?: readonly CertificateStatus[]
   readonly clusterMesh: ClusterMeshReport
 }
 
@@ -71,14 +86,17 @@ export interface RemoteClusterReport {
   readonly 'num-shared-services': number
   readonly 'num-service-exports': number
   readonly 'num-failures': number
-  /** Of this side of the connection; absent without TLS. */
+  /** How often what happened, by code: sessions that ended, `unreachable`, `expired`, `compacted`. Absent for never. */
+  readonly losses?: Readonly<Record<string, number>>
+  /** Of the connection; absent without TLS. */
   readonly certificates?: readonly CertificateStatus[]
   /** RFC 3339; absent for never. */
   readonly 'last-failure'?: string
 }
 
 export interface CertificateStatus {
-  readonly role: 'ca' | 'client'
+  /** `ca` and `client` are this side's files, `server` what the other side shows. */
+  readonly role: 'ca' | 'client' | 'server'
   readonly subject: string
   /** RFC 3339. */
   readonly 'not-after': string

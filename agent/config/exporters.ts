@@ -3,7 +3,17 @@ import type { LogLevel } from '../lib/log.ts'
 import type { Loaded, SettingTable } from '../lib/settings.ts'
 import { describeSettings, loadSettings } from '../lib/settings.ts'
 import type { ConfigInput, EtcdFiles } from './shared.ts'
-import { CLUSTER_NAME, DIRECTORY, ETCD_FILES, FILE, LOG_LEVEL, MANIFESTS, SOCKET, withFiles } from './shared.ts'
+import {
+  CLUSTER_NAME,
+  DIRECTORY,
+  ETCD_FILES,
+  FILE,
+  LOG_LEVEL,
+  MANIFESTS,
+  PROMETHEUS,
+  SOCKET,
+  withFiles,
+} from './shared.ts'
 
 /** Configuration of the program that exports a cluster to its etcd. */
 export interface ApiserverConfig extends EtcdFiles {
@@ -16,6 +26,8 @@ export interface ApiserverConfig extends EtcdFiles {
   readonly meshUsers: string | undefined
   readonly apiSocket: string
   readonly healthPort: number
+  /** Undefined: no metrics. */
+  readonly prometheusServeAddr: string | undefined
   readonly logLevel: LogLevel
 }
 
@@ -28,6 +40,8 @@ export interface KvstoremeshConfig extends EtcdFiles {
   readonly etcdEndpoints: readonly string[]
   readonly apiSocket: string
   readonly healthPort: number
+  /** Undefined: no metrics. */
+  readonly prometheusServeAddr: string | undefined
   readonly logLevel: LogLevel
 }
 
@@ -70,6 +84,7 @@ const APISERVER: SettingTable<ApiserverConfig> = {
     description: 'port of the readiness check (GET /readyz); 0 for none',
     value: '<port>',
   },
+  prometheusServeAddr: PROMETHEUS,
   logLevel: LOG_LEVEL,
 }
 
@@ -89,6 +104,7 @@ const KVSTOREMESH: SettingTable<KvstoremeshConfig> = {
     description: 'unix socket the program answers commands on',
   },
   healthPort: { ...APISERVER.healthPort, default: 9881 },
+  prometheusServeAddr: PROMETHEUS,
   logLevel: LOG_LEVEL,
 }
 

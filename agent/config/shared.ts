@@ -36,6 +36,14 @@ export const CLUSTER_NAME: SettingSpec<string> = {
   value: '<name>',
 }
 
+export const PROMETHEUS: SettingSpec<string | undefined> = {
+  schema: form.listenAddress.optional(),
+  default: undefined,
+  allowed: 'a port with an address or without, like :9962 or 127.0.0.1:9962',
+  description: 'where Prometheus is answered (GET /metrics), like :9962; nowhere otherwise',
+  value: '<address>',
+}
+
 export const LOG_LEVEL: SettingSpec<LogLevel> = {
   schema: z.enum(LOG_LEVELS),
   default: 'info',

@@ -1,6 +1,7 @@
 import { isIPv4 } from 'node:net'
 import { z } from 'zod'
 import { durationMs } from './duration.ts'
+import { isListenAddress } from './listen-address.ts'
 
 /** Forms of configuration values that more than one setting has. Each takes a file's value or a flag's text. */
 
@@ -34,6 +35,9 @@ export const socketPath: z.ZodType<string> = z
   .refine((text) => Buffer.byteLength(text) <= 107)
 
 export const ipv4: z.ZodType<string> = z.string().refine((text) => isIPv4(text) && text !== '0.0.0.0')
+
+/** `:9962`, `127.0.0.1:9962`: where to listen. */
+export const listenAddress: z.ZodType<string> = z.string().refine(isListenAddress)
 
 /** `30000-32767` as [first, last]. */
 export const portRange: z.ZodType<readonly [number, number]> = z.string().transform((text, context) => {

@@ -6,6 +6,7 @@ import type { Problem } from '../types/problem.ts'
 import type { Certificate } from './certificate.ts'
 import { ownsKey, parseCertificates } from './certificate.ts'
 import { PkiError } from './errors.ts'
+import { shownCertificate } from './server-certificate.ts'
 import type { Verdict, VerdictState } from './validity.ts'
 import { validity, verifyChain } from './validity.ts'
 
@@ -14,6 +15,15 @@ export interface CredentialFiles {
   readonly caFile?: string | undefined
   readonly certFile?: string | undefined
   readonly keyFile?: string | undefined
+}
+
+/** Undefined where nothing is encrypted, or all is left to the system. */
+export function credentialFiles(
+  endpoint: CredentialFiles & { readonly endpoints: readonly string[] },
+): CredentialFiles | undefined {
+  const { endpoints, caFile, certFile, keyFile } = endpoint
+  if (!endpoints.some((url) => url.startsWith('https://'))) return undefined
+  return (caFile ?? certFile ?? keyFile) === undefined ? undefined : { caFile, certFile, keyFile }
 }
 
 export interface Credentials {
@@ -26,7 +36,8 @@ export interface Credentials {
 
 /** How one certificate stands, for status reports. */
 export interface CredentialReport {
-  readonly role: 'ca' | 'client'
+  /** `server` is what the other side shows. */
+  readonly role: 'ca' | 'client' | 'server'
   readonly subject: string
   readonly notAfter: Date
   readonly state: VerdictState
@@ -58,17 +69,23 @@ export async function readCredentials(files: CredentialFiles): Promise<Credentia
   return { version: hash.digest('hex'), cas, chain }
 }
 
-export function reportCredentials({ cas, chain }: Credentials, now: Date): CredentialReport[] {
-  const report = (role: 'ca' | 'client', { subject, notAfter }: Certificate, verdict: Verdict): CredentialReport => ({
-    ...{ role, subject, notAfter },
-    state: verdict.state,
-    verdict: verdict.text,
-  })
+export function reportCredentials(
+  { cas, chain }: Credentials,
+  now: Date,
+  server: Certificate | undefined = undefined,
+): CredentialReport[] {
+  const report = (
+    role: CredentialReport['role'],
+    { subject, notAfter }: Certificate,
+    verdict: Verdict,
+  ): CredentialReport => ({ ...{ role, subject, notAfter }, state: verdict.state, verdict: verdict.text })
   const leaf = chain[0]
   return [
     // The peer may be of another CA: who signed ours is for the peer to judge.
     ...(leaf === undefined ? [] : [report('client', leaf, validity(leaf, now))]),
     ...cas.map((ca) => report('ca', ca, verifyChain([ca], cas, now))),
+    // Whether we trust it is decided by the connection itself, and told there.
+    ...(server === undefined ? [] : [report('server', server, validity(server, now))]),
   ]
 }
 
@@ -80,13 +97,8 @@ export function credentialProblems(
 ): Problem[] {
   const cas = reports.filter(({ role }) => role === 'ca')
   const worst = cas.some(({ state }) => state === 'ok') ? [] : cas.slice(0, 1)
-  return [...reports.filter(({ role }) => role === 'client'), ...worst].flatMap(({ role, subject, state, verdict }) => {
-    const file = role === 'ca' ? files.caFile : files.certFile
-    const what = `${role === 'ca' ? 'the CA trusted' : 'the client certificate'} for ${who} (${subject}, ${file})`
-    const hint =
-      role === 'ca'
-        ? 'make a new CA, trust both (weft clustermesh ca trust), then issue anew; the file is read again by itself'
-        : 'where the CA is: weft clustermesh ca renew, and copy the files here; they are read again by themselves'
+  return [...reports.filter(({ role }) => role !== 'ca'), ...worst].flatMap(({ role, subject, state, verdict }) => {
+    const { what, hint } = concerns(role, who, subject, files)
     if (state === 'expires-soon')
       return [{ code: 'mesh-certificate-expires-soon', message: `${what} ${verdict}`, hint }]
     if (state === 'expired') return [{ code: 'mesh-certificate-expired', message: `${what} ${verdict}`, hint }]
@@ -95,12 +107,38 @@ export function credentialProblems(
   })
 }
 
+function concerns(
+  role: CredentialReport['role'],
+  who: string,
+  subject: string,
+  { caFile, certFile }: CredentialFiles,
+): { what: string; hint: string } {
+  if (role === 'ca') {
+    const hint =
+      'make a new CA, trust both (weft clustermesh ca trust), then issue anew; the file is read again by itself'
+    return { what: `the CA trusted for ${who} (${subject}, ${caFile})`, hint }
+  }
+  if (role === 'client') {
+    const hint =
+      'where the CA is: weft clustermesh ca renew, and copy the files here; they are read again by themselves'
+    return { what: `the client certificate for ${who} (${subject}, ${certFile})`, hint }
+  }
+  const hint = 'where its CA is: weft clustermesh ca renew, and copy the files to its etcd, which reads them by itself'
+  return { what: `the server certificate of ${who} (${subject})`, hint }
+}
+
 /** How often the files are looked at. A look that finds the same file identities reads nothing. */
 export const LOOK_MS = 5000
+/** How often servers are asked for their certificates, and again where one has not answered. */
+const ASK_MS = 3_600_000
+const ASK_AGAIN_MS = 60_000
+const ASK_TIMEOUT_MS = 5000
 
 export interface CredentialWatchOptions {
   readonly who: string
   readonly files: CredentialFiles
+  /** Whose certificates are reported, too: of several, the one that ends first. */
+  readonly servers?: readonly string[] | undefined
   readonly clock: Clock
   /** Default `LOOK_MS`. */
   readonly lookMs?: number | undefined
@@ -120,6 +158,9 @@ export class CredentialWatch {
   #identities = ''
   #failures = 0
   #reported = ''
+  #server: Certificate | undefined
+  #nextAsk = -Infinity
+  #asking: Promise<void> | undefined
   #cancel: () => void = () => undefined
   #looking: Promise<void> = Promise.resolve()
   #stopped = false
@@ -135,7 +176,7 @@ export class CredentialWatch {
   async stop(): Promise<void> {
     this.#stopped = true
     this.#cancel()
-    await this.#looking
+    await Promise.all([this.#looking, this.#asking])
   }
 
   async #look(): Promise<void> {
@@ -159,11 +200,28 @@ export class CredentialWatch {
       }
     }
     if (this.#stopped) return
-    const reports = this.#current === undefined ? [] : reportCredentials(this.#current, clock.date())
+    const reports = this.#current === undefined ? [] : reportCredentials(this.#current, clock.date(), this.#server)
     this.#publish(reports, [...(failure === undefined ? [] : [failure]), ...credentialProblems(who, files, reports)])
     this.#cancel = clock.after(this.#options.lookMs ?? LOOK_MS, () => {
       this.#looking = this.#look()
     })
+    if (this.#current !== undefined && clock.now() >= this.#nextAsk) this.#asking ??= this.#ask()
+  }
+
+  /** Beside the looks at files, which a server that does not answer must not hold up. The next look tells what was found. */
+  async #ask(): Promise<void> {
+    const { servers = [], files, clock } = this.#options
+    const { certFile, keyFile } = files
+    const asked = servers.filter((each) => each.startsWith('https://'))
+    const answers = await Promise.allSettled(
+      asked.map((endpoint) => shownCertificate({ endpoint, certFile, keyFile, timeoutMs: ASK_TIMEOUT_MS })),
+    )
+    const shown = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []))
+    // Who does not answer now has not lost its certificate.
+    const [first] = shown.sort((a, b) => a.notAfter.getTime() - b.notAfter.getTime())
+    if (first !== undefined) this.#server = first
+    this.#nextAsk = clock.now() + (shown.length === asked.length ? ASK_MS : ASK_AGAIN_MS)
+    this.#asking = undefined
   }
 
   #adopt(found: Credentials): void {

@@ -30,6 +30,8 @@ export interface ReconcilerStats {
   readonly failing: number
   /** Keys that were found otherwise than we had left them, over all audits. */
   readonly drift: number
+  /** How often the target was read again to compare it; those that failed do not count. */
+  readonly audits: number
   /** The newest, while anything is failing. */
   readonly lastError: Error | undefined
 }
@@ -64,6 +66,7 @@ export class Reconciler<V extends object> {
   readonly #noRoom = new Set<string>()
   #known = false
   #drift = 0
+  #audits = 0
   #lastError: Error | undefined
   #queue: Promise<void> = Promise.resolve()
   #nextRound: Promise<void> | undefined
@@ -152,6 +155,7 @@ export class Reconciler<V extends object> {
       pending: this.#delta.todo.size,
       failing: this.#retries.size,
       drift: this.#drift,
+      audits: this.#audits,
       lastError: this.#retries.size > 0 ? this.#lastError : undefined,
     }
   }
@@ -178,6 +182,7 @@ export class Reconciler<V extends object> {
       const found = await this.#target.load()
       const drift = this.#delta.loaded(found)
       this.#known = true
+      if (isAudit) this.#audits++
       // Also forgets what failed and turns out to be as it should.
       for (const key of this.#retries.keys()) if (!this.#delta.todo.has(key)) this.#settled(key)
       if (!isAudit || drift === 0) return

@@ -8,12 +8,17 @@ import type { Clock } from '../lib/clock.ts'
 import type { Address } from '../types/address.ts'
 import type { SlotBackend } from '../types/frontend.ts'
 import type { Problem } from '../types/problem.ts'
+import type { PacketCount } from '../api/metrics/agent.ts'
+import { agentSamples } from '../api/metrics/agent.ts'
+import { MetricsServer } from '../api/metrics/server.ts'
 import { startApi } from '../api/server.ts'
 import { probeTargets } from '../desired/probe-targets.ts'
 import { maglevTable, parseMaglevSeed } from '../desired/maglev.ts'
 import { DEFAULT_MAGLEV_SEED } from '../types/maglev.ts'
 import { systemClock } from '../lib/clock.ts'
 import { createLog } from '../lib/log.ts'
+import { DROP_REASONS, REASON_NAMES } from '../maps/drop-reasons.ts'
+import { METRICS_MAP, readCounters } from '../maps/metrics.ts'
 import { findNodePlace } from './node-place.ts'
 import { Pipelines } from './pipelines.ts'
 import { requireManifestDirectory, startManifestSource } from '../sources/manifests/source.ts'
@@ -89,6 +94,14 @@ export async function runAgent(
     })
     const api = await startApi({ socket: config.apiSocket, view, log })
     stops.push(() => api.close())
+    if (config.prometheusServeAddr !== undefined) {
+      const metrics = await MetricsServer.start({
+        ...{ address: config.prometheusServeAddr, clock, log },
+        samples: () => agentSamples(view, packetCounts(datapath.maps[METRICS_MAP.name]!)),
+        onProblems: (problems) => writer.setProblems('metrics', problems),
+      })
+      stops.push(() => metrics.close())
+    }
 
     const cluster = { name: config.clusterName, id: config.clusterId }
     // First, so that every gate is registered before the own cluster's opens: nothing of a remote cluster is pruned too early.
@@ -226,6 +239,17 @@ export function liveSnapshot(
     isSynced: (source) => sync.isOpen(source),
     restored,
   }
+}
+
+/** What the programs count, with those that have counted nothing yet: a rate needs the zero before the first. */
+function packetCounts(map: BpfMap): PacketCount[] {
+  return [...readCounters(map.dump(), map.valueStride)]
+    .filter(({ reason }) => REASON_NAMES.has(reason) && reason !== DROP_REASONS.REASON_EVENT_LOST)
+    .map(({ name, direction, packets, bytes }) => ({
+      ...{ reason: name, direction },
+      packets: Number(packets),
+      bytes: Number(bytes),
+    }))
 }
 
 function datapathReport(

@@ -1,13 +1,17 @@
 import type { Log, LogLevel } from '../lib/log.ts'
 import type { EtcdEndpoint } from '../lib/etcd.ts'
+import type { ExporterReport } from '../api/types.ts'
+import { certificateReport } from '../api/clustermesh.ts'
+import { apiserverSamples } from '../api/metrics/exporter.ts'
+import { MetricsServer } from '../api/metrics/server.ts'
 import { systemClock } from '../lib/clock.ts'
 import { createLog } from '../lib/log.ts'
 import { startHealth } from '../api/health.ts'
+import { EtcdCredentials } from './etcd-credentials.ts'
 import { MeshExport } from './mesh-export.ts'
 import { startManifestSource } from '../sources/manifests/source.ts'
 import { LOCAL_SOURCE, SyncGates } from '../state/sync.ts'
 import { createTables } from '../state/tables.ts'
-import { CredentialWatch } from '../pki/credentials.ts'
 import { Writer } from '../state/writer.ts'
 import { Announcer } from '../targets/etcd/announcer.ts'
 import { RoleKeeper } from '../targets/etcd/role-keeper.ts'
@@ -25,10 +29,14 @@ export interface ApiserverSettings {
   readonly etcdCertFile?: string | undefined
   readonly etcdKeyFile?: string | undefined
   readonly meshUsers?: string | undefined
-  /** Unix socket that answers `GET /readyz`, as `healthPort` does. */
+  /** Unix socket that answers `GET /readyz`, as `healthPort` does, and `GET /v1/status`. */
   readonly apiSocket?: string | undefined
   /** 0 or undefined: none. */
   readonly healthPort?: number | undefined
+  /** Undefined: no metrics. */
+  readonly prometheusServeAddr?: string | undefined
+  /** Of the program, for reports. */
+  readonly version?: string | undefined
   readonly logLevel: LogLevel
   /** Life of the leases in etcd; default 15 min. */
   readonly leaseTtlSeconds?: number | undefined
@@ -57,7 +65,7 @@ export async function runApiserver(config: ApiserverSettings, signal: AbortSigna
   const sync = new SyncGates()
   sync.register(LOCAL_SOURCE)
   const writer = new Writer(tables, sync)
-  const stops: (() => Promise<void>)[] = []
+  const stops: (() => Promise<unknown>)[] = []
 
   try {
     const store = new LeasedStore({
@@ -70,13 +78,40 @@ export async function runApiserver(config: ApiserverSettings, signal: AbortSigna
     const meshExport = new MeshExport({ cluster, tables, writer, sync, store, ...shared })
     stops.push(() => meshExport.stop())
 
+    const credentials = new EtcdCredentials({
+      ...{ who: 'the own etcd', clock: systemClock, log },
+      onProblems: (problems) => writer.setProblems('etcd/certificates', problems),
+    })
+    credentials.follow(endpoint)
+    stops.push(() => credentials.stop())
+    const report = (): ExporterReport => {
+      const problems = [...tables.problems.values()].flatMap((set) => set.problems)
+      const { ready } = meshExport
+      return {
+        ...{ ok: ready && problems.length === 0, problems, version: config.version ?? '', cluster, ready },
+        ...(credentials.certificates.length === 0
+          ? {}
+          : { certificates: credentials.certificates.map(certificateReport) }),
+        clusterMesh: { clusters: [], 'num-global-services': 0 },
+      }
+    }
+
     const health = await startHealth({
       ready: () => meshExport.ready,
+      answers: { '/v1/status': report },
       port: config.healthPort,
       socket: config.apiSocket,
       log,
     })
     stops.push(() => health.close())
+    if (config.prometheusServeAddr !== undefined) {
+      const metrics = await MetricsServer.start({
+        ...{ address: config.prometheusServeAddr, clock: systemClock, log },
+        samples: () => apiserverSamples(report(), meshExport.stats),
+        onProblems: (problems) => writer.setProblems('metrics', problems),
+      })
+      stops.push(() => metrics.close())
+    }
 
     const source = await startManifestSource({
       directory: config.manifests,
@@ -90,8 +125,6 @@ export async function runApiserver(config: ApiserverSettings, signal: AbortSigna
     if (config.etcdCertFile !== undefined) {
       const roles = new RoleKeeper({ endpoint, cluster: cluster.name, usersFile: config.meshUsers, ...shared })
       stops.push(() => roles.stop())
-      const watch = watchCredentials(endpoint, log)
-      stops.push(() => watch.stop())
       await Promise.race([roles.start().catch(() => undefined), aborted(signal)])
       if (signal.aborted) return
     }
@@ -121,22 +154,6 @@ export async function runApiserver(config: ApiserverSettings, signal: AbortSigna
   } finally {
     for (const stop of stops.reverse()) await stop()
   }
-}
-
-/** A renewed certificate counts with the next connection; one that is not renewed is in the log while there is time. */
-function watchCredentials(files: EtcdEndpoint, log: Log): CredentialWatch {
-  const watch = new CredentialWatch({
-    who: 'the own etcd',
-    files,
-    clock: systemClock,
-    onReport(reports, problems) {
-      log.info({ certificates: reports }, 'credentials for the own etcd')
-      for (const { code, message, hint } of problems) log.warn({ code, hint }, message)
-    },
-    onRotated: () => log.info({}, 'other credentials in place: used from the next connection on'),
-  })
-  watch.start()
-  return watch
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -1,12 +1,16 @@
 import type { Log, LogLevel } from '../lib/log.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { EtcdEndpoint } from '../lib/etcd.ts'
-import type { ConfigValue } from '../api/types.ts'
+import type { ConfigValue, ExporterReport } from '../api/types.ts'
+import type { Cluster } from '../types/cluster.ts'
 import type { Problem } from '../types/problem.ts'
 import { readdir } from 'node:fs/promises'
-import { clusterReport } from '../api/clustermesh.ts'
+import { certificateReport, clusterReport } from '../api/clustermesh.ts'
+import { kvstoremeshSamples } from '../api/metrics/exporter.ts'
+import { MetricsServer } from '../api/metrics/server.ts'
 import { startHealth } from '../api/health.ts'
 import { CachedCluster } from './cached-cluster.ts'
+import { EtcdCredentials } from './etcd-credentials.ts'
 import { describeError } from '../lib/errors.ts'
 import { systemClock } from '../lib/clock.ts'
 import { createLog } from '../lib/log.ts'
@@ -28,6 +32,10 @@ export interface KvstoremeshSettings {
   readonly apiSocket?: string | undefined
   /** 0 or undefined: none. */
   readonly healthPort?: number | undefined
+  /** Undefined: no metrics. */
+  readonly prometheusServeAddr?: string | undefined
+  /** Of the program, for reports. */
+  readonly version?: string | undefined
   readonly logLevel: LogLevel
   /** Life of the leases in etcd; default 15 min. */
   readonly leaseTtlSeconds?: number | undefined
@@ -56,7 +64,7 @@ export async function runKvstoremesh(config: KvstoremeshSettings, signal: AbortS
     certFile: config.etcdCertFile,
     keyFile: config.etcdKeyFile,
   }
-  const stops: (() => Promise<void>)[] = []
+  const stops: (() => Promise<unknown>)[] = []
   try {
     const ttl = config.leaseTtlSeconds
     const store = new LeasedStore({
@@ -65,12 +73,22 @@ export async function runKvstoremesh(config: KvstoremeshSettings, signal: AbortS
     })
     stops.push(() => store.close())
     const mesh = new Kvstoremesh(config, store, clock, log)
+    mesh.ownCredentials.follow(endpoint)
+    stops.push(() => mesh.ownCredentials.stop())
     const health = await startHealth({
       ready: () => mesh.ready,
       answers: { '/v1/status': () => mesh.status(), '/v1/config': () => config.values ?? [] },
       ...{ port: config.healthPort, socket: config.apiSocket, log },
     })
     stops.push(() => health.close())
+    if (config.prometheusServeAddr !== undefined) {
+      const metrics = await MetricsServer.start({
+        ...{ address: config.prometheusServeAddr, clock, log },
+        samples: () => kvstoremeshSamples(mesh.status()),
+        onProblems: (problems) => mesh.setProblems('metrics', problems),
+      })
+      stops.push(() => metrics.close())
+    }
     const cache = new LocalCache({ store, endpoint, cluster: config.clusterName, clock, random: Math.random, log })
     stops.push(() => cache.stop())
     stops.push(() => mesh.stop())
@@ -98,6 +116,9 @@ class Kvstoremesh {
   readonly #leaving = new Map<string, CachedCluster>()
   readonly #ending = new Set<Promise<void>>()
   readonly #problems = new Map<string, readonly Problem[]>()
+  readonly #credentials = new Map<string, EtcdCredentials>()
+  /** Of the connection to the own etcd. */
+  readonly ownCredentials: EtcdCredentials
   /** When the directory was read first. */
   #startedAt: number | undefined
   #ready = false
@@ -108,6 +129,7 @@ class Kvstoremesh {
     this.#store = store
     this.#clock = clock
     this.#log = log
+    this.ownCredentials = this.#createCredentials('the own etcd')
     this.#ids = new ClusterIds({ name: config.clusterName, id: config.clusterId })
     this.#directory = new ConfigDir({
       path: config.clustermeshConfig,
@@ -120,7 +142,7 @@ class Kvstoremesh {
           const cluster = this.#clusters.get(name)
           if (cluster !== undefined) this.#remove(name, cluster)
         },
-        problems: (name, problems) => this.#problems.set(name, problems),
+        problems: (name, problems) => this.setProblems(`config/${name}`, problems),
       },
     })
   }
@@ -134,11 +156,14 @@ class Kvstoremesh {
     return (this.#ready = waited >= ALL_READY_MS || [...this.#clusters.values()].every(settled))
   }
 
-  /** In the form of the agent's status, as far as there is anything to say. */
-  status(): unknown {
+  setProblems(origin: string, problems: readonly Problem[]): void {
+    this.#problems.set(origin, problems)
+  }
+
+  status(): ExporterReport {
     const all = [...this.#clusters.values(), ...this.#leaving.values()]
     const clusters = all.map((cluster) =>
-      clusterReport(cluster.row, {
+      clusterReport(this.#rowOf(cluster), {
         nodes: cluster.count('nodes'),
         endpoints: cluster.count('endpoints'),
         identities: cluster.count('identities'),
@@ -147,10 +172,14 @@ class Kvstoremesh {
       }),
     )
     const problems = [...this.#problems.values()].flat()
+    const { certificates } = this.ownCredentials
     return {
       ok: problems.length === 0 && clusters.every(({ ready }) => ready),
       problems,
+      version: this.#config.version ?? '',
       cluster: { name: this.#config.clusterName, id: this.#config.clusterId },
+      ready: this.ready,
+      ...(certificates.length === 0 ? {} : { certificates: certificates.map(certificateReport) }),
       clusterMesh: { clusters: clusters.sort((a, b) => (a.name < b.name ? -1 : 1)), 'num-global-services': 0 },
     }
   }
@@ -182,7 +211,7 @@ class Kvstoremesh {
     this.#stopped = true
     await this.#directory.stop()
     const all = [...this.#clusters.values(), ...this.#leaving.values()]
-    await Promise.all(all.map((cluster) => cluster.stop()))
+    await Promise.all([...all, ...this.#credentials.values()].map((each) => each.stop()))
     await Promise.all(this.#ending)
   }
 
@@ -191,7 +220,22 @@ class Kvstoremesh {
     return new CachedCluster({ name, ...shared })
   }
 
+  #createCredentials(who: string): EtcdCredentials {
+    const onProblems = (problems: readonly Problem[]): void => this.setProblems(`certificates/${who}`, problems)
+    return new EtcdCredentials({ who, clock: this.#clock, log: this.#log, onProblems })
+  }
+
+  #rowOf(cluster: CachedCluster): Cluster {
+    const certificates = this.#credentials.get(cluster.row.name)?.certificates ?? []
+    return { ...cluster.row, certificates }
+  }
+
   #connect(name: string, endpoint: EtcdEndpoint): void {
+    let credentials = this.#credentials.get(name)
+    if (credentials === undefined) {
+      this.#credentials.set(name, (credentials = this.#createCredentials(`cluster ${name}`)))
+    }
+    credentials.follow(endpoint)
     const known = this.#clusters.get(name)
     if (known !== undefined) return known.connect(endpoint)
     const cluster = this.#create(name)
@@ -209,6 +253,9 @@ class Kvstoremesh {
   #remove(name: string, cluster: CachedCluster): void {
     this.#clusters.delete(name)
     this.#leaving.set(name, cluster)
+    const credentials = this.#credentials.get(name)
+    this.#credentials.delete(name)
+    if (credentials !== undefined) this.#track(credentials.end())
     this.#track(
       cluster
         .remove()

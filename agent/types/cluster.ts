@@ -18,6 +18,8 @@ export interface Cluster {
   readonly unreachable: boolean
   readonly synced: Readonly<Record<MeshResource, boolean>>
   readonly failures: number
+  /** How often what happened, by code: sessions that ended, `unreachable`, `expired`, `compacted`. Absent: nothing yet. */
+  readonly losses?: Readonly<Record<string, number>>
   /** Milliseconds since the epoch; undefined for never. */
   readonly lastFailure: number | undefined
   /** For people: what it is waiting for, or the last error. */
@@ -36,9 +38,9 @@ export interface Cluster {
   readonly etcdClusterId: string | undefined
 }
 
-/** A certificate on this side of the connection to a remote cluster. */
+/** A certificate of the connection to a remote cluster: `ca` and `client` of this side, `server` as the other one shows it. */
 export interface ClusterCertificate {
-  readonly role: 'ca' | 'client'
+  readonly role: 'ca' | 'client' | 'server'
   /** `CN=remote`. */
   readonly subject: string
   readonly notAfter: Date

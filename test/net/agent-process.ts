@@ -101,8 +101,12 @@ export class AgentHost {
     await rename(path.join(this.manifests, `.${file}.new`), path.join(this.manifests, `${file}.yaml`))
   }
 
-  async connect(cluster: string, url: string): Promise<void> {
-    await writeFile(path.join(this.mesh, cluster), `endpoints:\n- ${url}\n`)
+  connect(cluster: string, url: string): Promise<void> {
+    return this.configure(cluster, `endpoints:\n- ${url}\n`)
+  }
+
+  async configure(cluster: string, content: string): Promise<void> {
+    await writeFile(path.join(this.mesh, cluster), content)
   }
 
   async close(): Promise<void> {

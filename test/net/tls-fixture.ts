@@ -54,11 +54,16 @@ export class TestPki {
   }
 
   /** An etcd of cluster `cluster` that demands certificates of this CA. */
-  async startEtcd(cluster: string, server: Partial<CertificateRequest> = {}, host?: string): Promise<EtcdProcess> {
+  async startEtcd(
+    cluster: string,
+    server: Partial<CertificateRequest> = {},
+    host?: string,
+    address = '127.0.0.1',
+  ): Promise<EtcdProcess> {
     const { certFile, keyFile } = await this.issue({ kind: 'server', ...server })
     const client = await this.issue({ kind: 'admin', cluster })
     const tls = { caFile: this.caFile, certFile, keyFile, client, ...(host === undefined ? {} : { host }) }
-    return EtcdProcess.start('127.0.0.1', tls)
+    return EtcdProcess.start(address, tls)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -5,7 +5,7 @@ import { EtcdError } from '../../lib/etcd.ts'
 import { explainTls } from '../../lib/tls-errors.ts'
 import { EtcdSession } from '../../lib/etcd-session.ts'
 import type { Log } from '../../lib/log.ts'
-import { CredentialWatch } from '../../pki/credentials.ts'
+import { credentialFiles, CredentialWatch } from '../../pki/credentials.ts'
 import type { Writer } from '../../state/writer.ts'
 import type { ClusterCertificate } from '../../types/cluster.ts'
 import { HEARTBEAT_KEY } from '../../types/wire/keys.ts'
@@ -53,17 +53,16 @@ export class ClusterCredentials {
   follow(endpoint: EtcdEndpoint): void {
     void this.stop()
     const { name, writer, clock, lookMs, publish } = this.#options
-    const { caFile, certFile, keyFile } = endpoint
+    const files = credentialFiles(endpoint)
     this.#endpoint = endpoint
-    const used =
-      endpoint.endpoints.some((url) => url.startsWith('https://')) && (caFile ?? certFile ?? keyFile) !== undefined
-    if (!used) {
+    if (files === undefined) {
       this.forget()
       return
     }
     this.#watch = new CredentialWatch({
       who: `cluster ${name}`,
-      files: { caFile, certFile, keyFile },
+      files,
+      servers: endpoint.endpoints,
       clock,
       lookMs,
       onReport: (reports, problems) => {

@@ -145,8 +145,8 @@ export function world(rows: readonly FrontendView[] = [], fields: Partial<AgentV
     problemsOf: noProblems,
     waitingFor: () => [],
     targets: () => [
-      { name: 'services', desired: 2, actual: 2, pending: 0, failing: 0, drift: 0 },
-      { name: 'ipcache', desired: 6, actual: 6, pending: 0, failing: 0, drift: 1 },
+      { name: 'services', desired: 2, actual: 2, pending: 0, failing: 0, drift: 0, audits: 0 },
+      { name: 'ipcache', desired: 6, actual: 6, pending: 0, failing: 0, drift: 1, audits: 0 },
     ],
     datapath: () => ({
       programs: [{ name: 'weft_connect4', attachedTo: 'cgroup /sys/fs/cgroup', id: 41 }],

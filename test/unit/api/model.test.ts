@@ -178,8 +178,26 @@ describe('status', () => {
       problems: () => [{ code: 'no-backends', message: 'none', hint: 'start one' }],
       targets: () => [
         // The same failure as the frontend's: told once.
-        { name: 'services', desired: 1, actual: 0, pending: 0, failing: 1, drift: 0, lastError: FULL.message },
-        { name: 'routes', desired: 1, actual: 0, pending: 0, failing: 1, drift: 0, lastError: 'no such device' },
+        {
+          name: 'services',
+          desired: 1,
+          actual: 0,
+          pending: 0,
+          failing: 1,
+          drift: 0,
+          audits: 0,
+          lastError: FULL.message,
+        },
+        {
+          name: 'routes',
+          desired: 1,
+          actual: 0,
+          pending: 0,
+          failing: 1,
+          drift: 0,
+          audits: 0,
+          lastError: 'no such device',
+        },
       ],
     })
     addEast(writer, { state: 'syncing', synced: { nodes: true, services: false, endpoints: false, identities: true } })

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
-import { withSettings } from '../../../scripts/gen-config-doc.ts'
+import { withMetrics, withSettings } from '../../../scripts/gen-config-doc.ts'
 
 const ROOT = resolve(import.meta.dirname, '../../..')
 const PAGE = readFileSync(join(ROOT, 'docs/operations.md'), 'utf8')
@@ -21,6 +21,11 @@ function codes(): Set<string> {
 test('the tables of settings are those of the code', () => {
   expect(PAGE.match(/<!-- settings: /g)).toHaveLength(3)
   expect(withSettings(PAGE)).toBe(PAGE)
+})
+
+test('the table of metrics is that of the code', () => {
+  expect(PAGE.match(/<!-- metrics: all -->/g)).toHaveLength(1)
+  expect(withMetrics(PAGE)).toBe(PAGE)
 })
 
 test('every code is explained', () => {
