@@ -1,13 +1,13 @@
-import type { Cluster, ClusterCertificate } from '../types/cluster.ts'
+import type { Cluster, ClusterCertificate, ClusterCopy } from '../types/cluster.ts'
 import type { Tables } from '../state/tables.ts'
-import type { CertificateStatus, ClusterMeshReport, RemoteClusterReport } from './types.ts'
+import type { CertificateStatus, ClusterMeshReport, CopyStatus, RemoteClusterReport } from './types.ts'
 
 /** What `weft status` and `weft clustermesh status` say about the connected clusters, by name. */
 export function clusterMeshReport(tables: Tables, ownCluster: string): ClusterMeshReport {
   const services = new Map<string, Set<string>>()
   const globalServices = new Set<string>()
   for (const set of tables.backends.values()) {
-    if (set.cluster === ownCluster) continue
+    if (set.cluster === ownCluster || set.shared === false) continue
     globalServices.add(set.service)
     const known = services.get(set.cluster)
     if (known === undefined) services.set(set.cluster, new Set([set.service]))
@@ -42,10 +42,20 @@ export function clusterReport(
     'num-service-exports': counts.serviceExports,
     'num-failures': cluster.failures,
     ...(cluster.losses === undefined ? {} : { losses: cluster.losses }),
+    ...(cluster.copy === undefined ? {} : { copy: copyStatus(cluster.copy) }),
     ...(cluster.certificates === undefined || cluster.certificates.length === 0
       ? {}
       : { certificates: cluster.certificates.map(certificateReport) }),
     ...(cluster.lastFailure === undefined ? {} : { 'last-failure': new Date(cluster.lastFailure).toISOString() }),
+  }
+}
+
+function copyStatus({ renewed, connected, silentSince, reason }: ClusterCopy): CopyStatus {
+  return {
+    renewed,
+    ...(connected === undefined ? {} : { connected }),
+    ...(silentSince === undefined ? {} : { 'silent-since': new Date(silentSince).toISOString() }),
+    ...(reason === '' ? {} : { reason }),
   }
 }
 

@@ -25,6 +25,7 @@ export function explainReport(view: AgentView, service: ServiceName): ExplainRep
     stray.length > 0 ? [{ address: '', type: 'none', state: 'done' as const, backends: stray }] : frontends.map(explain)
   return {
     service,
+    ...(row === undefined ? {} : { mesh: row.mesh }),
     frontends: explained,
     problems: mergeProblems(
       row?.problems ?? [],
@@ -53,10 +54,16 @@ function explain({ frontend, status }: FrontendView): ExplainedFrontend {
   }
 }
 
-/** The remote clusters that have backends of the service: what is wrong with them may be why one is taken or not. */
+/**
+ * The remote clusters that have backends of the service, or would if they were heard: what is wrong with them may be why one
+ * is taken or not.
+ */
 function clustersOf(view: AgentView, service: ServiceName): Cluster[] {
   const names = new Set<string>()
   for (const set of view.tables.backends.by('service', service)) names.add(set.cluster)
+  if (view.tables.services.get(service)?.mesh.global === true) {
+    for (const cluster of view.tables.clusters.values()) if (!cluster.synced.services) names.add(cluster.name)
+  }
   return [...names].flatMap((name) => view.tables.clusters.get(name) ?? [])
 }
 
@@ -71,7 +78,7 @@ function backendsWithoutService(view: AgentView, service: ServiceName): Explaine
           selected: false,
           weight: endpoint.weight,
           tier: 0,
-          reason: 'no-local-service',
+          reason: set.shared === false ? 'not-shared' : 'no-local-service',
         })
       }
     }

@@ -105,9 +105,18 @@ function clusterProblem(cluster: Cluster, answers: boolean): Problem | undefined
     return {
       code: 'cluster-unreachable',
       message: `cluster ${cluster.name} gives no sign of life${detail}`,
-      hint: answers
-        ? 'its pods answer this node, so they are used until cacheTTL is over; check its etcd endpoints and its exporter'
-        : 'its backends are used only where no others are left; check its etcd endpoints and the network in between',
+      hint: !cluster.synced.services
+        ? 'no backends of it are known any more, or yet; check its etcd endpoints and the network in between'
+        : answers
+          ? 'its pods answer this node, so they are used until cacheTTL is over; check its etcd endpoints and its exporter'
+          : 'its backends are used only where no others are left; check its etcd endpoints and the network in between',
+    }
+  }
+  if (cluster.state === 'ready' && cluster.copy?.renewed === false) {
+    return {
+      code: 'cluster-copy-not-renewed',
+      message: `cluster ${cluster.name}${detail}`,
+      hint: 'its backends stay in use; weft kvstoremesh of this cluster must run, and reach the etcd of this cluster',
     }
   }
   if (cluster.state === 'ready' || cluster.state === 'removed') return undefined

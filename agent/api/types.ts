@@ -88,10 +88,22 @@ export interface RemoteClusterReport {
   readonly 'num-failures': number
   /** How often what happened, by code: sessions that ended, `unreachable`, `expired`, `compacted`. Absent for never. */
   readonly losses?: Readonly<Record<string, number>>
+  /** Where a copy by kvstoremesh is read: what is known of it. */
+  readonly copy?: CopyStatus
   /** Of the connection; absent without TLS. */
   readonly certificates?: readonly CertificateStatus[]
   /** RFC 3339; absent for never. */
   readonly 'last-failure'?: string
+}
+
+export interface CopyStatus {
+  /** kvstoremesh lives; otherwise the rest is its last word. */
+  readonly renewed: boolean
+  /** Its connection to the cluster stands; absent when it does not say. */
+  readonly connected?: boolean
+  /** RFC 3339: its last sign of life of the cluster; absent while the cluster lives. */
+  readonly 'silent-since'?: string
+  readonly reason?: string
 }
 
 export interface CertificateStatus {
@@ -145,6 +157,8 @@ export interface BackendReport extends AddressReport {
 
 export interface ExplainReport {
   readonly service: string
+  /** Its part in the mesh; absent when this cluster has no such Service. */
+  readonly mesh?: { readonly global: boolean; readonly shared: boolean; readonly affinity: string }
   readonly frontends: readonly {
     readonly address: string
     readonly type: string

@@ -34,8 +34,30 @@ function clusterLines(cluster: RemoteClusterReport, now: Date): string[] {
     }`,
     `   └  synchronization status: nodes=${synced.nodes}, endpoints=${synced.endpoints}, ` +
       `identities=${synced.identities}, services=${synced.services}`,
+    ...copyLine(cluster, now),
+    ...lossLine(cluster),
     ...certificateLine(cluster),
   ]
+}
+
+/** Only where a copy is read: `connected`, `no sign of life of the cluster for 1m3s: …`. */
+function copyLine({ copy }: RemoteClusterReport, now: Date): string[] {
+  if (copy === undefined) return []
+  const since = copy['silent-since']
+  const silence = since === undefined ? undefined : formatDuration((now.getTime() - Date.parse(since)) / 1000)
+  const link =
+    silence !== undefined
+      ? `no sign of life of the cluster for ${silence}${copy.reason === undefined ? '' : `: ${copy.reason}`}`
+      : copy.connected === true
+        ? 'connected'
+        : 'connection not told'
+  return [`   └  kvstoremesh: ${copy.renewed ? '' : 'gives no sign of life; last word: '}${link}`]
+}
+
+/** Only when there were some. */
+function lossLine({ losses = {} }: RemoteClusterReport): string[] {
+  const parts = Object.entries(losses).map(([code, count]) => `${code}=${count}`)
+  return parts.length === 0 ? [] : [`   └  losses: ${parts.sort().join(', ')}`]
 }
 
 /** Only where TLS is used: `client CN=remote until 2027-11-21 (ok)`. */

@@ -23,6 +23,8 @@ export const REASON_TEXT: Readonly<Record<Reason, string>> = {
 
 export function renderExplain(report: ExplainReport): string {
   const blocks = [`Service:   ${report.service}\n`]
+  const mesh = meshLine(report.mesh)
+  if (mesh !== undefined) blocks[0] += mesh
   const reasons = new Set<string>()
   for (const frontend of report.frontends) {
     const selected = frontend.backends.filter((backend) => backend.selected).length
@@ -47,6 +49,16 @@ export function renderExplain(report: ExplainReport): string {
   }
   if (report.problems.length > 0) blocks.push(renderProblems(report.problems))
   return blocks.join('\n')
+}
+
+/** What other clusters get of it, and it of them; nothing to say about a service that is not global. */
+function meshLine(mesh: ExplainReport['mesh']): string | undefined {
+  if (mesh?.global !== true) return undefined
+  const shared = mesh.shared
+    ? 'shared with other clusters'
+    : 'not-shared: other clusters do not use its backends (service.cilium.io/shared: "false")'
+  const affinity = mesh.affinity === 'none' ? '' : `, affinity ${mesh.affinity}`
+  return `Mesh:      global, ${shared}${affinity}\n`
 }
 
 function datapath(frontend: ExplainReport['frontends'][number]): string {

@@ -68,7 +68,7 @@ function addSet(drafts: Draft[], set: BackendSet, side: Side, shown: ShownBacken
   // Endpoints of a set share their ports array almost always: match it once.
   let ports: readonly EndpointPort[] | undefined
   let matched: readonly EndpointPort[] = []
-  const refused = side.isLocal || service.mesh.global ? undefined : 'not-global'
+  const refused = !side.isLocal && !service.mesh.global ? 'not-global' : set.shared === false ? 'not-shared' : undefined
   for (const endpoint of set.endpoints) {
     if (endpoint.ports !== ports) {
       ports = endpoint.ports

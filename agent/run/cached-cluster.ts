@@ -7,10 +7,14 @@ import type { ReplicaHandler } from '../sources/mesh/replica.ts'
 import type { LeasedStore } from '../targets/etcd/leased-store.ts'
 import type { Cluster } from '../types/cluster.ts'
 import type { WireResource } from '../types/wire/keys.ts'
+import type { ClusterConfig } from '../types/wire/cluster-config.ts'
+import type { ClusterLink } from '../types/wire/cluster-link.ts'
 import { delay } from '../lib/clock.ts'
 import { describeError } from '../lib/errors.ts'
+import { countLoss } from '../sources/mesh/losses.ts'
+import { CachedLink } from './cached-link.ts'
 import { Replica } from '../sources/mesh/replica.ts'
-import { rfc3339 } from '../targets/etcd/announcer.ts'
+import { rfc3339 } from '../targets/etcd/heartbeat-writer.ts'
 import { KeyCopy } from '../targets/etcd/key-copy.ts'
 import { decodeClusterConfig, encodeClusterConfig } from '../types/wire/cluster-config.ts'
 import { canaryKey, clusterConfigKey, resourcePrefix, WIRE_RESOURCES } from '../types/wire/keys.ts'
@@ -26,6 +30,10 @@ export interface CachedClusterOptions {
   readonly clock: Clock
   readonly random: () => number
   readonly log: Log
+  /** Silence of the cluster after which readers of the copy are told of it. */
+  readonly silentAfterMs: number
+  /** How long the exporter may be without a heartbeat; default 130 s. */
+  readonly heartbeatStaleMs?: number | undefined
 }
 
 /**
@@ -35,7 +43,8 @@ export interface CachedClusterOptions {
  * - A key is deleted only because the remote cluster deleted it, a complete list of it does not have it, or the cluster was
  *   removed from the configuration. A connection that is lost, or a process that starts, deletes nothing.
  * - A canary is written after everything that a complete list had; it stays for as long as the copy is of the same cluster.
- * - Values are copied byte for byte. Cluster-config alone is written anew: it says that this is a copy.
+ * - Values are copied byte for byte. Cluster-config alone is written anew: it says that this is a copy, and whether the
+ *   cluster it is of gives signs of life. That is written when it changes, and becomes good news only after the copy is right.
  */
 export class CachedCluster {
   readonly #options: CachedClusterOptions
@@ -51,6 +60,8 @@ export class CachedCluster {
   #complete = false
   /** What cluster-config is to say; undefined: nothing. */
   #wanted: string | undefined
+  #config: ClusterConfig | undefined
+  #link: CachedLink | undefined
   #row: Cluster
 
   constructor(options: CachedClusterOptions) {
@@ -76,9 +87,11 @@ export class CachedCluster {
 
   /** Connection and progress, for people. */
   get row(): Cluster {
+    const row = this.#link?.silent === true ? { ...this.#row, unreachable: true } : this.#row
     const failing = [...this.#copies.values(), this.#announcements].find(({ lastError }) => lastError !== undefined)
-    if (failing === undefined || this.#row.state === 'disconnected') return this.#row
-    return { ...this.#row, message: `cannot write the copy: ${describeError(failing.lastError)}` }
+    if (row.state === 'disconnected') return row
+    if (failing === undefined) return row.message === '' ? { ...row, message: this.#link?.told.reason ?? '' } : row
+    return { ...row, message: `cannot write the copy: ${describeError(failing.lastError)}` }
   }
 
   /** Since this process runs: whether everything has been copied at least once. */
@@ -93,9 +106,15 @@ export class CachedCluster {
   /** Connects, or connects in another way. */
   connect(endpoint: EtcdEndpoint): void {
     if (this.#replica !== undefined) return this.#replica.reconfigure(endpoint)
-    const { name, store } = this.#options
-    const replica = new Replica({ ...this.#options, endpoint, handler: this.#handler(), log: this.#log })
+    const { name, store, clock, silentAfterMs } = this.#options
+    const shared = { ...this.#options, pingMs: silentAfterMs / 2.4 }
+    const replica = new Replica({ ...shared, endpoint, handler: this.#handler(), log: this.#log })
     this.#replica = replica
+    this.#config = this.#held()
+    this.#link = new CachedLink({
+      ...{ clock, silentAfterMs, held: this.#config?.link, complaint: () => replica.complaint },
+      onChange: (link) => this.#onLink(link),
+    })
     for (const resource of WIRE_RESOURCES) {
       const prefix = resourcePrefix(resource, name, true)
       for (const key of store.heldKeys(prefix)) replica.assume(resource, key.slice(prefix.length))
@@ -107,6 +126,7 @@ export class CachedCluster {
   /** Ends the connection; the copy stays as it is. */
   async stop(): Promise<void> {
     this.#gone.abort(new Error('stopped'))
+    this.#link?.stop()
     await this.#replica?.stop()
     await Promise.all([this.#announcements.stop(), ...[...this.#copies.values()].map((copy) => copy.stop())])
   }
@@ -129,6 +149,7 @@ export class CachedCluster {
     const { name, store, clock } = this.#options
     const { signal } = this.#gone
     this.#row = { ...this.#row, state: 'removed', message: 'no longer configured; the copy goes in a while' }
+    this.#link?.stop()
     await this.#replica?.stop()
     await Promise.all([...this.#copies.values()].map((copy) => this.#settled(copy)))
     this.#wanted = undefined
@@ -166,8 +187,12 @@ export class CachedCluster {
       failed: (error) => {
         const lastFailure = clock.date().getTime()
         const failures = this.#row.failures + 1
-        this.#row = { ...this.#row, state: 'disconnected', failures, lastFailure, message: describeError(error) }
+        const message = describeError(error)
+        this.#row = { ...this.#row, state: 'disconnected', failures, lastFailure, message }
+        this.#row = countLoss(this.#row, error instanceof Error ? error : new Error(message))
+        this.#link?.failed(message)
       },
+      alive: () => this.#link?.alive(),
       waiting: (message) => {
         this.#row = { ...this.#row, message }
       },
@@ -192,20 +217,38 @@ export class CachedCluster {
       for (const resource of WIRE_RESOURCES) this.#announcements.delete(canaryKey(resource, name, true))
       await this.#settled(this.#announcements)
     }
-    const text = encodeClusterConfig({ ...config, syncedCanaries: true, cached: true })
-    this.#wanted = text
-    this.#announcements.put(clusterConfigKey(name), text)
+    this.#config = { ...config, syncedCanaries: true, cached: true }
+    this.#link?.connected()
+    this.#announce()
     await this.#settled(this.#announcements)
   }
 
-  /** Whether the copy is of a cluster with another id. */
+  #announce(): void {
+    if (this.#config === undefined) return
+    const text = encodeClusterConfig({ ...this.#config, link: this.#link?.told })
+    this.#wanted = text
+    this.#announcements.put(clusterConfigKey(this.#options.name), text)
+  }
+
+  /** Nothing is announced that was not before; a cluster that was never connected has nothing to announce. */
+  #onLink(link: ClusterLink): void {
+    if (link.silentSince !== undefined) this.#row = countLoss(this.#row, 'unreachable')
+    this.#log.info({ link }, link.silentSince === undefined ? 'the cluster is heard again' : 'the cluster is silent')
+    if (this.#wanted !== undefined) this.#announce()
+  }
+
+  /** Whether the copy is of a cluster with another id, or nothing is known about whose it is. */
   #isAnother(id: number): boolean {
+    return this.#options.store.held(clusterConfigKey(this.#options.name)) !== undefined && this.#held()?.id !== id
+  }
+
+  /** What cluster-config says now, whoever wrote it. */
+  #held(): ClusterConfig | undefined {
     const held = this.#options.store.held(clusterConfigKey(this.#options.name))
-    if (held === undefined) return false
     try {
-      return decodeClusterConfig(held).id !== id
+      return held === undefined ? undefined : decodeClusterConfig(held)
     } catch {
-      return true // whoever wrote it, nothing is known about what is here
+      return undefined
     }
   }
 
@@ -217,6 +260,7 @@ export class CachedCluster {
     if (this.#missing.size > 0 || this.#row.state !== 'syncing') return
     this.#complete = true
     this.#row = { ...this.#row, state: 'ready' }
+    this.#link?.complete(true)
     this.#log.info({ id: this.#row.id }, 'the copy is complete')
   }
 

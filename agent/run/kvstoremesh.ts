@@ -16,6 +16,8 @@ import { systemClock } from '../lib/clock.ts'
 import { createLog } from '../lib/log.ts'
 import { ClusterIds } from '../sources/mesh/cluster-ids.ts'
 import { ConfigDir } from '../sources/mesh/config-dir.ts'
+import { HeartbeatWriter } from '../targets/etcd/heartbeat-writer.ts'
+import { CACHE_HEARTBEAT_KEY } from '../types/wire/keys.ts'
 import { LeasedStore } from '../targets/etcd/leased-store.ts'
 import { LocalCache } from '../targets/etcd/local-cache.ts'
 
@@ -39,6 +41,10 @@ export interface KvstoremeshSettings {
   readonly logLevel: LogLevel
   /** Life of the leases in etcd; default 15 min. */
   readonly leaseTtlSeconds?: number | undefined
+  /** Silence of a cluster after which readers of its copy are told; default 6 s. */
+  readonly silentAfterMs?: number | undefined
+  /** How long a cluster's exporter may be without a heartbeat; default 130 s. */
+  readonly heartbeatStaleMs?: number | undefined
   /** Every setting and where it came from, for people. */
   readonly values?: readonly ConfigValue[] | undefined
   readonly log?: Log | undefined
@@ -47,6 +53,8 @@ export interface KvstoremeshSettings {
 
 /** A cluster that has not answered by then is not waited for. */
 const CLUSTER_READY_MS = 15_000
+/** Readers have to learn of a silence before it lasts `unreachableAfter` (10 s). */
+const SILENT_AFTER_MS = 6000
 /** Nothing is waited for longer than that. */
 const ALL_READY_MS = 600_000
 
@@ -92,7 +100,10 @@ export async function runKvstoremesh(config: KvstoremeshSettings, signal: AbortS
     const cache = new LocalCache({ store, endpoint, cluster: config.clusterName, clock, random: Math.random, log })
     stops.push(() => cache.stop())
     stops.push(() => mesh.stop())
+    const heart = new HeartbeatWriter({ store, key: CACHE_HEARTBEAT_KEY, clock, random: Math.random, log })
+    stops.push(() => heart.stop())
     await mesh.start(await cache.load(signal))
+    heart.start()
     cache.guard((cluster, found) => mesh.enforce(cluster, found))
     await aborted(signal)
     log.info({}, 'stopping; the copies stay until their leases end')
@@ -217,7 +228,8 @@ class Kvstoremesh {
 
   #create(name: string): CachedCluster {
     const shared = { store: this.#store, ids: this.#ids, clock: this.#clock, random: Math.random, log: this.#log }
-    return new CachedCluster({ name, ...shared })
+    const { silentAfterMs = SILENT_AFTER_MS, heartbeatStaleMs } = this.#config
+    return new CachedCluster({ name, silentAfterMs, heartbeatStaleMs, ...shared })
   }
 
   #createCredentials(who: string): EtcdCredentials {

@@ -17,7 +17,7 @@ import { Planner } from '../reconcile/planner.ts'
 import { Reconciler } from '../reconcile/reconciler.ts'
 import { LOCAL_SOURCE } from '../state/sync.ts'
 import { EtcdExportTarget } from '../targets/etcd/export.ts'
-import { rfc3339 } from '../targets/etcd/announcer.ts'
+import { rfc3339 } from '../targets/etcd/heartbeat-writer.ts'
 import { MESH_RESOURCES } from '../types/cluster.ts'
 import { canaryKey, resourcePrefix } from '../types/wire/keys.ts'
 

@@ -36,5 +36,7 @@ export interface BackendSet {
   /** Name of the cluster the endpoints live in. */
   readonly cluster: string
   readonly endpoints: readonly Endpoint[]
+  /** False: announced, and not to be used outside its cluster. */
+  readonly shared?: false
   readonly origin: string
 }

@@ -8,6 +8,17 @@ export type MeshResource = (typeof MESH_RESOURCES)[number]
  */
 export type ClusterState = 'disconnected' | 'connecting' | 'syncing' | 'ready' | 'removed'
 
+/** What we know about the copy of a remote cluster that is read in its place. */
+export interface ClusterCopy {
+  /** Whoever copies still writes a heartbeat. Otherwise all of this is its last word, and says nothing about the cluster. */
+  readonly renewed: boolean
+  /** Since when the copier has heard nothing of the cluster, milliseconds since the epoch; undefined: it lives, as far as is known. */
+  readonly silentSince: number | undefined
+  /** Undefined when the copier does not say, as Cilium's does not. */
+  readonly connected: boolean | undefined
+  readonly reason: string
+}
+
 /** What we know about a remote cluster. */
 export interface Cluster {
   readonly name: string
@@ -32,6 +43,8 @@ export interface Cluster {
         readonly serviceExports: 'unsupported' | 'disabled' | 'enabled'
       }
     | undefined
+  /** Present when a copy by kvstoremesh is read. */
+  readonly copy?: ClusterCopy | undefined
   /** Certificates its connection uses, as last read; absent without TLS. */
   readonly certificates?: readonly ClusterCertificate[]
   /** Hex id of its etcd cluster; undefined before the first answer. */

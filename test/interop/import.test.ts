@@ -5,6 +5,7 @@ import { canaryKey } from '../../agent/types/wire/keys.ts'
 import { PROTOCOL_NAMES } from '../../agent/types/service.ts'
 import { eventually } from '../eventually.ts'
 import { EtcdProcess } from '../net/etcd.ts'
+import { announceExporter, Kvstoremesh as WeftKvstoremesh } from '../net/kvstoremesh-fixture.ts'
 import { announceEast, EAST_IDENTITY, EAST_IP, EAST_NODE, EAST_SERVICE, exportEast, West } from '../net/mesh-fixture.ts'
 import { at, Kvstoremesh, Meshwatch, peerDirectory } from './cilium.ts'
 import { ExportedCluster, WEST } from './clusters.ts'
@@ -78,16 +79,19 @@ const byKey = <T>(entries: Iterable<readonly [string, T]>): Record<string, T> =>
 function weftView({ backends, nodes, ips, identities }: Tables): View {
   return {
     services: byKey(
-      [...backends.values()].map(({ service, endpoints }) => [
-        service,
-        endpoints
-          .map(({ address, ports }) =>
-            [formatAddress(address), ...ports.map((p) => `${p.name}/${PROTOCOL_NAMES[p.protocol]}/${p.port}`)].join(
-              ' ',
-            ),
-          )
-          .sort(),
-      ]),
+      // What is announced and not shared is kept by us to be shown; nobody uses it.
+      [...backends.values()]
+        .filter(({ shared }) => shared !== false)
+        .map(({ service, endpoints }) => [
+          service,
+          endpoints
+            .map(({ address, ports }) =>
+              [formatAddress(address), ...ports.map((p) => `${p.name}/${PROTOCOL_NAMES[p.protocol]}/${p.port}`)].join(
+                ' ',
+              ),
+            )
+            .sort(),
+        ]),
     ),
     nodes: byKey(
       [...nodes.values()].map((node) => [
@@ -200,7 +204,7 @@ describe.each(PEERS)('weft beside %s', (peer) => {
     for (const value of [shared.replace('"shared":true', '"shared":false'), shared]) {
       await east.put(key, value)
       const there = value === shared
-      await weft.until('weft follows', () => (weft.tables.backends.get('east/default/webpod') !== undefined) === there)
+      await weft.until('weft follows', () => 'default/webpod' in weftView(weft.tables).services === there)
       await cilium.until('so does Cilium', () => cilium.services.has('default/webpod') === there)
     }
   })
@@ -264,6 +268,35 @@ describe.each(PEERS)('weft beside %s', (peer) => {
     await copy.until('and the deletion', () => copy.tables.backends.get('east/default/plain') === undefined)
     await direct.until('directly too', () => direct.tables.backends.get('east/default/plain') === undefined)
     expect(weftView(copy.tables)).toEqual(weftView(direct.tables))
+  })
+
+  test("Cilium's agent reads weft's copy, and what it says about its link changes nothing for it", async () => {
+    await announceExporter(east, 'east', 2)
+    await exportEast(east)
+    const local = owned.use(await ExportedCluster.start('west', 1, WEST))
+    const mesh = owned.use(await WeftKvstoremesh.create(local.etcd))
+    await mesh.connect('east', east.url)
+    mesh.start({ silentAfterMs: 1200 })
+    await mesh.ready()
+    const weft = await weftReads(local.etcd)
+    await weft.ready('east')
+    const cilium = await ciliumReads(local.etcd)
+    await cilium.ready('east')
+    expect(ciliumView(cilium)).toEqual(weftView(weft.tables))
+    expect(cilium.cluster('east')?.config).toMatchObject({ 'cluster-id': 2, kvstoremesh: true, 'sync-canaries': true })
+
+    await east.kill()
+    await weft.until('the silence is told', () => weft.tables.clusters.get('east')?.copy?.silentSince !== undefined)
+    const late = await ciliumReads(local.etcd)
+    await late.ready('east')
+    for (const each of [cilium, late]) {
+      expect(ciliumView(each)).toEqual(weftView(weft.tables))
+      expect([each.cluster('east')?.ready, each.cluster('east')?.['num-failures'] ?? 0, each.complaints]).toEqual([
+        true,
+        0,
+        [],
+      ])
+    }
   })
 
   test("a restart of Cilium's kvstoremesh takes nothing away", async () => {

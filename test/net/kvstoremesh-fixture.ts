@@ -9,7 +9,13 @@ import { runKvstoremesh } from '../../agent/run/kvstoremesh.ts'
 import { systemClock } from '../../agent/lib/clock.ts'
 import { EtcdSession } from '../../agent/lib/etcd-session.ts'
 import { silentLog } from '../../agent/lib/log.ts'
-import { canaryKey, clusterConfigKey, HEARTBEAT_KEY, WIRE_RESOURCES } from '../../agent/types/wire/keys.ts'
+import {
+  CACHE_HEARTBEAT_KEY,
+  canaryKey,
+  clusterConfigKey,
+  HEARTBEAT_KEY,
+  WIRE_RESOURCES,
+} from '../../agent/types/wire/keys.ts'
 import { eventually } from '../eventually.ts'
 
 /** The kvstoremesh of cluster west (id 1), in this process, over a configuration directory of its own. */
@@ -39,7 +45,9 @@ export class Kvstoremesh {
     return rm(join(this.directory, cluster))
   }
 
-  start(options: { clock?: Clock; leaseTtlSeconds?: number } = {}): void {
+  start(
+    options: { clock?: Clock; leaseTtlSeconds?: number; silentAfterMs?: number; heartbeatStaleMs?: number } = {},
+  ): void {
     this.#abort = new AbortController()
     this.#running = runKvstoremesh(
       {
@@ -93,13 +101,14 @@ export async function announceExporter(etcd: EtcdProcess, cluster: string, id: n
   if (canaries) for (const resource of WIRE_RESOURCES) await etcd.put(canaryKey(resource, cluster), 'now')
 }
 
-/** Values by key, one character for each byte. */
+/** Values by key, one character for each byte; without kvstoremesh's own heartbeat, which changes all the time. */
 export async function bytes(etcd: EtcdProcess, prefix: string): Promise<Map<string, string>> {
   const all = await etcd.client.getAll().prefix(prefix).buffers()
-  return new Map(Object.entries(all).map(([key, value]) => [key, value.toString('latin1')]))
+  const records = Object.entries(all).filter(([key]) => key !== CACHE_HEARTBEAT_KEY)
+  return new Map(records.map(([key, value]) => [key, value.toString('latin1')]))
 }
 
-/** Events under a prefix, in order, from now on: `put KEY`, `delete KEY`. */
+/** Events under a prefix, in order, from now on: `put KEY`, `delete KEY`; kvstoremesh's own heartbeat aside. */
 export async function watchEvents(
   etcd: EtcdProcess,
   prefix: string,
@@ -112,7 +121,10 @@ export async function watchEvents(
     { key: prefix, prefix: true, from: revision + 1n },
     {
       events: (batch) => {
-        for (const { type, kv } of batch) events.push(`${type === 'Put' ? 'put' : 'delete'} ${kv.key.toString()}`)
+        for (const { type, kv } of batch) {
+          const key = kv.key.toString()
+          if (key !== CACHE_HEARTBEAT_KEY) events.push(`${type === 'Put' ? 'put' : 'delete'} ${key}`)
+        }
       },
       progress: () => undefined,
       compacted: () => undefined,

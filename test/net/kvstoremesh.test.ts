@@ -82,7 +82,7 @@ test('records are copied byte for byte under the cache keys, cluster-config says
     ]),
   )
   expect(await west.client.get(clusterConfigKey('east')).string()).toBe(
-    '{"id":2,"capabilities":{"syncedCanaries":true,"cached":true,"maxConnectedClusters":255,"serviceExportsEnabled":false}}',
+    '{"id":2,"capabilities":{"syncedCanaries":true,"cached":true,"maxConnectedClusters":255,"serviceExportsEnabled":false},"link":{"connected":true}}',
   )
   expect(await present(canaries)).toEqual(canaries)
   const { kvs } = await west.client.kv.range({ key: Buffer.from([0]), range_end: Buffer.from([0]) })
@@ -294,7 +294,10 @@ test('another cluster of the same name: nobody takes the old copy for the new on
   await east.launch()
   await announceExporter(east, 'east', 3, false)
   await eventually(() => seen.events.includes(`put ${clusterConfigKey('east')}`), { timeoutMs: 20_000 })
-  expect(seen.events.slice(0, 5).sort()).toEqual(canaries.map((key) => `delete ${key}`).sort())
+  // Whoever finds the new id finds no canary of the old copy. (Meanwhile readers may be told that the cluster is silent.)
+  await eventually(async () => expect(await west.client.get(clusterConfigKey('east')).string()).toContain('"id":3'))
+  const deleted = seen.events.filter((event) => event.startsWith('delete '))
+  expect(deleted.sort()).toEqual(canaries.map((key) => `delete ${key}`).sort())
   expect(await present(canaries)).toEqual([])
   await east.put(`${IP}10.1.1.50`, 'of the new one')
   for (const resource of WIRE_RESOURCES) await east.put(canaryKey(resource, 'east'), 'now')
@@ -335,6 +338,6 @@ test('sources without canaries, without service exports, or that are copies them
   const all = [...canaries, ...WIRE_RESOURCES.map((resource) => canaryKey(resource, 'old', true))]
   expect(await present(all)).toEqual(all)
   expect(await west.client.get(clusterConfigKey('old')).string()).toBe(
-    '{"id":7,"capabilities":{"syncedCanaries":true,"cached":true}}',
+    '{"id":7,"capabilities":{"syncedCanaries":true,"cached":true},"link":{"connected":true}}',
   )
 })

@@ -1,5 +1,6 @@
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { clusterMeshReport } from '../../agent/api/clustermesh.ts'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { formatAddress } from '../../agent/types/address.ts'
 import { canaryKey, clusterConfigKey } from '../../agent/types/wire/keys.ts'
@@ -78,11 +79,15 @@ test('changes and deletions follow', async () => {
   expect(east()?.state).toBe('ready')
 })
 
-test('a service that is not shared is ignored, and deleted when it was', async () => {
+test('a service that is announced and not shared is known as such, and counted nowhere', async () => {
   await importEast()
+  const shared = (): number | undefined => clusterMeshReport(west.tables, 'west').clusters[0]?.['num-shared-services']
+  expect([west.tables.backends.get(ROW)?.shared, shared()]).toEqual([undefined, 1])
   await etcd.put(SERVICE_KEY, EAST_SERVICE.replace('"shared":true', '"shared":false'))
-  await west.until('the service left', () => !west.tables.backends.get(ROW))
-  expect(problems()).toEqual([])
+  await west.until('that is known', () => west.tables.backends.get(ROW)?.shared === false)
+  expect([problems(), shared()]).toEqual([[], 0])
+  await etcd.put(SERVICE_KEY, EAST_SERVICE)
+  await west.until('it is shared again', () => west.tables.backends.get(ROW)?.shared === undefined)
 })
 
 test('a copy made by kvstoremesh is read from its own keys', async () => {

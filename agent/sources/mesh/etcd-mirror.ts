@@ -39,6 +39,7 @@ export class PrefixMirror {
   readonly #known: Revisions
   /** Everything up to here was handled; undefined: list first. */
   #position: bigint | undefined
+  #compactions = 0
 
   constructor(
     prefix: string,
@@ -55,6 +56,11 @@ export class PrefixMirror {
 
   get size(): number {
     return this.#known.size
+  }
+
+  /** How often history was gone that was still to be read, and all had to be listed again. */
+  get compactions(): number {
+    return this.#compactions
   }
 
   /** The next run lists, and takes every value as new: the store, or the place in it, is another one. */
@@ -81,6 +87,7 @@ export class PrefixMirror {
     for (;;) {
       const position = this.#position ?? (await this.#list(session))
       await this.#follow(session, position, onSynced)
+      this.#compactions++
       this.#position = undefined
     }
   }

@@ -28,6 +28,11 @@ export class Heartbeat {
     this.#wake = () => undefined
   }
 
+  /** Another key is looked at from now on. */
+  forget(): void {
+    this.#revision = undefined
+  }
+
   get stale(): boolean {
     return this.#revision !== undefined && this.#clock.now() - this.#last >= this.staleMs
   }

@@ -56,12 +56,13 @@ function servicesImporter(writer: Writer): Importer {
       if (record.namespace === '' || record.name === '' || `${record.namespace}/${record.name}` !== tail) {
         throw new WireError(`names service "${record.namespace}/${record.name}" instead of "${tail}"`)
       }
-      if (!record.shared) return writer.deleteBackends(keyOf(peer, tail))
       writer.upsertBackends({
         key: keyOf(peer, tail),
         service: serviceName(record.namespace, record.name),
         cluster: peer.name,
         endpoints: record.backends,
+        // Some exporters leave the record there and say so in it: it is shown, and never selected.
+        ...(record.shared ? {} : { shared: false }),
         origin: `mesh/${peer.name}`,
       })
     },

@@ -36,6 +36,12 @@ export class Liveness {
     this.#last = this.#options.clock.now()
   }
 
+  /** Nothing was heard for `ms`, whatever was taken for evidence meanwhile. */
+  silentFor(ms: number): void {
+    this.#last = Math.min(this.#last, this.#options.clock.now() - ms)
+    this.#check()
+  }
+
   /** Whether everything the peer has is known: true after a complete resync, false when the session ended. */
   settled(yes: boolean): void {
     if (!yes) this.#settledSince = undefined

@@ -5,24 +5,24 @@ import { delay } from '../../lib/clock.ts'
 import { EtcdError } from '../../lib/etcd.ts'
 import { describeError } from '../../lib/errors.ts'
 import { MESH_RESOURCES } from '../../types/cluster.ts'
-import { decodeClusterConfig } from '../../types/wire/cluster-config.ts'
+import { decodeClusterConfig, encodeClusterConfig } from '../../types/wire/cluster-config.ts'
 import type { WireResource } from '../../types/wire/keys.ts'
-import { canaryKey, canaryPrefix, clusterConfigKey, HEARTBEAT_KEY } from '../../types/wire/keys.ts'
+import { CACHE_HEARTBEAT_KEY, canaryKey, canaryPrefix, clusterConfigKey, HEARTBEAT_KEY } from '../../types/wire/keys.ts'
 import { prefixEnd } from '../../lib/etcd.ts'
 import { PeerError } from './cluster-ids.ts'
-import { Heartbeat } from './heartbeat.ts'
+import type { PeerSigns } from './peer-signs.ts'
 
 export interface PeerConfig {
   readonly config: ClusterConfig
-  /** The record as it is written, to notice changes. */
-  readonly text: string
   /**
    * Names the store the record was found in: the lease is drawn at random, so that even an etcd that was emptied and came
    * back under the same cluster id differs. Undefined when the record has no lease: then nothing tells stores apart.
    */
   readonly store: string | undefined
   readonly revision: bigint
-  /** Revision that last wrote the heartbeat; undefined when there is none. */
+  /** Whose heartbeat it is that keeps the records true: the exporter's, or that of whoever copies. */
+  readonly heartbeatKey: string
+  /** Revision that last wrote it; undefined when there is none. */
   readonly heartbeat: string | undefined
 }
 
@@ -37,16 +37,17 @@ export async function readPeerConfig(
   peer: { readonly name: string; readonly clock: Clock },
   onWait: (message: string) => void,
 ): Promise<PeerConfig> {
-  const heartbeat = (await session.get(HEARTBEAT_KEY)).kv?.mod_revision
+  const exporter = (await session.get(HEARTBEAT_KEY)).kv?.mod_revision
   const key = clusterConfigKey(peer.name)
   for (let attempt = 0; ; attempt++) {
     const { kv, revision } = await session.get(key)
     if (kv !== undefined) {
-      const text = kv.value.toString('utf8')
-      const config = decode(peer.name, key, text)
+      const config = decode(peer.name, key, kv.value.toString('utf8'))
       const store =
         kv.lease === '0' ? undefined : `${session.clusterId}/${kv.create_revision}/${kv.lease}/${config.cached}`
-      return { config, text, store, revision, heartbeat }
+      const copier = config.cached ? (await session.get(CACHE_HEARTBEAT_KEY)).kv?.mod_revision : undefined
+      const heartbeatKey = copier === undefined ? HEARTBEAT_KEY : CACHE_HEARTBEAT_KEY
+      return { config, store, revision, heartbeatKey, heartbeat: copier ?? exporter }
     }
     onWait(`connected; waiting for ${key}`)
     await delay(peer.clock, Math.min(500 * 2 ** attempt, 5000), session.ended)
@@ -64,22 +65,35 @@ function decode(name: string, key: string, text: string): ClusterConfig {
   }
 }
 
+/** Whether both say the same about the cluster; what a copier says about its connection may differ. */
+function sameCluster(text: string, config: ClusterConfig): ClusterConfig | undefined {
+  try {
+    const found = decodeClusterConfig(text)
+    const bare = (each: ClusterConfig): string => encodeClusterConfig({ ...each, link: undefined })
+    return bare(found) === bare(config) ? found : undefined
+  } catch {
+    return undefined // the next session says what is wrong with it
+  }
+}
+
 /** Ends the session when the peer says something else about itself, or when its heartbeat stops. */
 export async function watchPeer(
   session: EtcdSession,
   clock: Clock,
   name: string,
   peer: PeerConfig,
-  heartbeat = new Heartbeat(clock),
+  signs: PeerSigns,
 ): Promise<void> {
+  const { heartbeat } = signs
   if (peer.heartbeat !== undefined) heartbeat.seen(peer.heartbeat)
   await session.watch(
     { key: clusterConfigKey(name), prefix: false, from: peer.revision + 1n },
     {
       events: (events) => {
         const { type, kv } = events[events.length - 1]!
-        // Its disappearance says nothing (a lease ran out); a rewrite of the same is routine.
-        if (type === 'Delete' || kv.value.toString('utf8') === peer.text) return
+        if (type === 'Delete') return // says nothing: a lease ran out
+        const same = sameCluster(kv.value.toString('utf8'), peer.config)
+        if (same !== undefined) return signs.changed(same)
         session.close(new EtcdError('cluster-config-changed', `cluster ${name} changed its cluster-config`))
       },
       progress: () => undefined,
@@ -90,14 +104,14 @@ export async function watchPeer(
   const beat = (): void => {
     disarm()
     disarm = clock.after(heartbeat.staleMs, () =>
-      session.close(new EtcdError('heartbeat-stale', `cluster ${name} stopped writing its heartbeat`)),
+      session.close(new EtcdError('heartbeat-stale', `cluster ${name}: ${peer.heartbeatKey} is no longer written`)),
     )
   }
   // One that was stale before is known to be: a new connection did not help, and another one would not either.
   if (peer.heartbeat !== undefined && !heartbeat.stale) beat()
   session.ended.addEventListener('abort', () => disarm(), { once: true })
   await session.watch(
-    { key: HEARTBEAT_KEY, prefix: false, from: peer.revision + 1n },
+    { key: peer.heartbeatKey, prefix: false, from: peer.revision + 1n },
     {
       events: (events) => {
         const last = events.findLast(({ type }) => type !== 'Delete')

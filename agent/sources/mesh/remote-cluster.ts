@@ -22,11 +22,12 @@ import { PrefixMirror } from './etcd-mirror.ts'
 import { AddressRevisions } from './revisions.ts'
 import { EtcdSession } from '../../lib/etcd-session.ts'
 import { createImporters } from './importers.ts'
-import { Heartbeat } from './heartbeat.ts'
 import { Liveness } from './liveness.ts'
+import { countLoss } from './losses.ts'
 import type { PeerConfig } from './peer-config.ts'
 import { PeerError } from './cluster-ids.ts'
 import { readPeerConfig, watchCanaries, watchPeer } from './peer-config.ts'
+import { PeerSigns } from './peer-signs.ts'
 import type { CredentialTiming } from './cluster-credentials.ts'
 import { ClusterCredentials, RENEWED } from './cluster-credentials.ts'
 import { RecordProblems } from './record-problems.ts'
@@ -59,7 +60,7 @@ const NEXT: Readonly<Record<ClusterState, readonly ClusterState[]>> = {
   removed: [],
 }
 
-const EXPORTER_SILENT = 'etcd answers, but nobody writes the heartbeat into it: the exporter is dead'
+const SILENT = 'connected, but nothing comes from there'
 
 const NOTHING_SYNCED: Cluster['synced'] = { nodes: false, services: false, endpoints: false, identities: false }
 
@@ -75,7 +76,7 @@ export class RemoteCluster {
   readonly #mirrors: Readonly<Record<MeshResource, PrefixMirror>>
   readonly #problems: RecordProblems
   readonly #liveness: Liveness
-  readonly #heartbeat: Heartbeat
+  readonly #signs: PeerSigns
   readonly #credentials: ClusterCredentials
   readonly #backoff: Backoff
   readonly #stopped = new AbortController()
@@ -86,6 +87,7 @@ export class RemoteCluster {
   #peer: Peer
   /** Which store the mirrors' positions belong to. */
   #store = ''
+  #compactions = 0
   #row: Cluster
 
   constructor(options: RemoteClusterOptions) {
@@ -106,7 +108,7 @@ export class RemoteCluster {
       endpoints: this.#endpointsMirror(),
       identities: mirror('identities'),
     }
-    this.#heartbeat = new Heartbeat(options.clock, options.heartbeatStaleMs)
+    this.#signs = new PeerSigns(options.clock, options.heartbeatStaleMs, () => this.#onSigns())
     this.#backoff = new Backoff({ baseMs: 250, maxMs: 5000, random: options.random })
     this.#credentials = new ClusterCredentials({
       ...options,
@@ -131,7 +133,7 @@ export class RemoteCluster {
       ...options,
       onUnreachable: () => this.#onUnreachable(),
       onExpired: () => this.#onExpired(),
-      onReturned: () => this.#publish({ unreachable: false }),
+      onReturned: () => this.#publish({ unreachable: false, message: this.#signs.complaint }),
     })
   }
 
@@ -215,11 +217,11 @@ export class RemoteCluster {
       const peer = await readPeerConfig(session, this.#options, (message) => this.#publish({ message }))
       this.#adopt(peer, session.clusterId)
       this.#to('syncing', '')
-      await watchPeer(session, this.#options.clock, this.#options.name, peer, this.#heartbeat)
-      this.#onAlive()
-      if (this.#liveness.expired && this.#heartbeat.stale) {
-        this.#publish({ message: EXPORTER_SILENT })
-        await Promise.race([this.#heartbeat.next(), session.failure])
+      await watchPeer(session, this.#options.clock, this.#options.name, peer, this.#signs)
+      this.#onSigns()
+      if (this.#liveness.expired && !this.#signs.alive) {
+        this.#publish({ message: this.#signs.complaint })
+        await Promise.race([this.#signs.next(), session.failure])
       }
       const canary = await watchCanaries(session, this.#options.name, peer.config)
       const missing = new Set<MeshResource>(MESH_RESOURCES)
@@ -238,11 +240,21 @@ export class RemoteCluster {
     }
   }
 
-  /** Until it has shown who it is, and while nobody writes into it, an etcd that answers is no evidence that the cluster lives. */
+  /** Until it has shown who it is, and what its records are worth, an etcd that answers is no evidence that the cluster lives. */
   #onAlive(): void {
-    if (this.#row.state === 'connecting' || this.#heartbeat.stale) return
-    if (this.#row.message === EXPORTER_SILENT) this.#publish({ message: '' })
-    this.#liveness.evidence()
+    if (this.#row.state === 'connecting') return
+    const { alive, copy } = this.#signs
+    if (copy?.renewed !== this.#row.copy?.renewed) this.#onSigns()
+    else if (alive && this.#complained) this.#publish({ message: this.#signs.complaint })
+    if (alive) this.#liveness.evidence()
+  }
+
+  /** What the copier says about the cluster, or whether there is a copier, has changed. */
+  #onSigns(): void {
+    const { alive, complaint, copy, silenceMs } = this.#signs
+    this.#publish(complaint === '' && !this.#complained ? { copy } : { copy, message: complaint })
+    if (alive) this.#liveness.evidence()
+    else this.#liveness.silentFor(silenceMs)
   }
 
   /** Takes what the peer says about itself; a new id means that all we have is of a cluster that no longer exists. */
@@ -257,10 +269,12 @@ export class RemoteCluster {
       for (const resource of MESH_RESOURCES) this.#mirrors[resource].restart(resourcePrefix(resource, name, cached))
     }
     this.#store = peer.store ?? ''
+    this.#signs.found(peer.config)
     this.#options.writer.setProblems(this.#peerOrigin, [])
     this.#publish({
       id,
       etcdClusterId,
+      copy: this.#signs.copy,
       config: {
         syncedCanaries,
         cached,
@@ -272,9 +286,12 @@ export class RemoteCluster {
 
   #onSynced(resource: MeshResource, missing: Set<MeshResource>): void {
     missing.delete(resource)
+    const compactions = MESH_RESOURCES.reduce((sum, each) => sum + this.#mirrors[each].compactions, 0)
+    if (compactions > this.#compactions) this.#row = countLoss(this.#row, 'compacted')
+    this.#compactions = compactions
     this.#publish({ synced: { ...this.#row.synced, [resource]: true } })
     if (missing.size > 0 || this.#row.state !== 'syncing') return
-    this.#to('ready', this.#heartbeat.stale ? EXPORTER_SILENT : '')
+    this.#to('ready', this.#signs.complaint)
     this.#backoff.reset()
     this.#options.writer.synced(meshSource(this.#options.name))
     this.#liveness.settled(true)
@@ -285,6 +302,7 @@ export class RemoteCluster {
     this.#liveness.settled(false)
     const message = describeError(error)
     this.#publish({ failures: this.#row.failures + 1, lastFailure: this.#options.clock.date().getTime() })
+    this.#row = countLoss(this.#row, error instanceof Error ? error : new Error(message))
     this.#to('disconnected', message)
     this.#log.warn({ err: error }, `connection ended: ${message}`)
     if (error instanceof PeerError) {
@@ -295,7 +313,8 @@ export class RemoteCluster {
 
   #onUnreachable(): void {
     this.#log.warn({}, 'no sign of life: its backends are avoided while others are left')
-    this.#publish({ unreachable: true })
+    this.#row = countLoss(this.#row, 'unreachable')
+    this.#publish({ unreachable: true, message: this.#row.message || this.#signs.complaint || SILENT })
   }
 
   #onExpired(): void {
@@ -303,6 +322,7 @@ export class RemoteCluster {
     // Positions of the session that may still stand are void: it has to list again.
     this.#session?.close(new EtcdError('etcd-silent', 'no sign of life'))
     this.#mirrors.services.drain()
+    this.#row = countLoss(this.#row, 'expired')
     this.#publish({ synced: { ...this.#row.synced, services: false } })
   }
 
@@ -366,6 +386,11 @@ export class RemoteCluster {
       throw new EtcdError('cluster-state', `cluster ${this.#options.name}: ${this.#row.state} cannot become ${state}`)
     }
     this.#publish({ state, message })
+  }
+
+  /** On a session that stands, a message is what is wrong with it all the same. */
+  get #complained(): boolean {
+    return this.#row.message !== '' && (this.#row.state === 'ready' || this.#row.state === 'syncing')
   }
 
   #publish(change: Partial<Cluster>): void {

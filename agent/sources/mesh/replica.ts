@@ -11,6 +11,7 @@ import { EtcdError } from '../../lib/etcd.ts'
 import { EtcdSession } from '../../lib/etcd-session.ts'
 import { resourcePrefix, WIRE_RESOURCES } from '../../types/wire/keys.ts'
 import { PrefixMirror } from './etcd-mirror.ts'
+import { PeerSigns } from './peer-signs.ts'
 import { readPeerConfig, watchCanaries, watchPeer } from './peer-config.ts'
 
 /** What is done with what a remote cluster has. Values are as in etcd, one character for each byte; keys are below their prefix. */
@@ -25,6 +26,8 @@ export interface ReplicaHandler {
   failed(error: unknown): void
   /** Connected, and waiting for this. */
   waiting(message: string): void
+  /** Evidence that the cluster lives; often. */
+  alive(): void
 }
 
 export interface ReplicaOptions {
@@ -35,9 +38,9 @@ export interface ReplicaOptions {
   readonly clock: Clock
   readonly random: () => number
   readonly log: Log
+  readonly pingMs: number
+  readonly heartbeatStaleMs?: number | undefined
 }
-
-const PING_MS = 2500
 
 /**
  * Follows everything a remote cluster exports, over one connection, without looking into it.
@@ -54,6 +57,9 @@ export class Replica {
   #session: EtcdSession | undefined
   #wake: () => void = () => undefined
   #running: Promise<void> | undefined
+  readonly #signs: PeerSigns
+  /** The session has shown whose etcd it is. */
+  #known = false
   #id = 0
   /** Which store the mirrors' positions belong to. */
   #store = ''
@@ -62,6 +68,7 @@ export class Replica {
     const { name, handler, random } = options
     this.#options = options
     this.#endpoint = options.endpoint
+    this.#signs = new PeerSigns(options.clock, options.heartbeatStaleMs)
     this.#backoff = new Backoff({ baseMs: 250, maxMs: 5000, random })
     this.#mirrors = new Map(
       WIRE_RESOURCES.map((resource) => {
@@ -89,6 +96,11 @@ export class Replica {
 
   start(): void {
     this.#running = this.#run()
+  }
+
+  /** For people: what is wrong with the cluster, though its etcd answers. */
+  get complaint(): string {
+    return this.#signs.complaint
   }
 
   /** Another way to the same cluster. */
@@ -131,7 +143,10 @@ export class Replica {
   /** One session from its first call to its end; always rejects with the reason it ended. */
   async #connect(signal: AbortSignal): Promise<never> {
     const { name, clock, handler } = this.#options
-    const session = new EtcdSession({ endpoint: this.#endpoint, clock, pingMs: PING_MS, onAlive: () => undefined })
+    const onAlive = (): void => {
+      if (this.#known && this.#signs.alive) handler.alive()
+    }
+    const session = new EtcdSession({ endpoint: this.#endpoint, clock, pingMs: this.#options.pingMs, onAlive })
     this.#session = session
     const onStop = (): void => session.close(signal.reason as Error)
     signal.addEventListener('abort', onStop, { once: true })
@@ -139,7 +154,9 @@ export class Replica {
       const peer = await readPeerConfig(session, this.#options, (message) => handler.waiting(message))
       this.#adopt(peer)
       await Promise.race([handler.connected(peer, session.clusterId), session.failure])
-      await watchPeer(session, clock, name, peer)
+      await watchPeer(session, clock, name, peer, this.#signs)
+      this.#known = true
+      onAlive()
       const canary = await watchCanaries(session, name, peer.config, WIRE_RESOURCES)
       return await Promise.race([session.failure, ...this.#follow(session, peer, canary)])
     } catch (error) {
@@ -148,6 +165,7 @@ export class Replica {
     } finally {
       signal.removeEventListener('abort', onStop)
       session.close(new EtcdError('etcd-closed', 'session closed'))
+      this.#known = false
       this.#session = undefined
     }
   }
@@ -177,6 +195,7 @@ export class Replica {
     if (this.#id !== id) this.release()
     ids.reserve(id, name)
     this.#id = id
+    this.#signs.found(peer.config)
     if (peer.store === undefined || peer.store !== this.#store) {
       for (const [resource, mirror] of this.#mirrors) mirror.restart(resourcePrefix(resource, name, cached))
     }

@@ -8,10 +8,10 @@ import { delay } from '../../lib/clock.ts'
 import { describeError } from '../../lib/errors.ts'
 import { EtcdError } from '../../lib/etcd.ts'
 import { EtcdSession } from '../../lib/etcd-session.ts'
+import { HeartbeatWriter } from './heartbeat-writer.ts'
 import { encodeClusterConfig } from '../../types/wire/cluster-config.ts'
 import { clusterConfigKey, HEARTBEAT_KEY } from '../../types/wire/keys.ts'
 
-const HEARTBEAT_MS = 60_000
 const ENFORCE_MS = 300_000
 
 export interface AnnouncerOptions {
@@ -30,31 +30,24 @@ export interface AnnouncerOptions {
  */
 export class Announcer {
   readonly #options: AnnouncerOptions
+  readonly #heartbeat: HeartbeatWriter
   readonly #stopped = new AbortController()
   #running: Promise<unknown> = Promise.resolve()
 
   constructor(options: AnnouncerOptions) {
     this.#options = options
+    this.#heartbeat = new HeartbeatWriter({ ...options, key: HEARTBEAT_KEY })
   }
 
   start(): void {
-    this.#running = Promise.all([this.#beat(), this.#enforce()])
+    this.#heartbeat.start()
+    this.#running = this.#enforce()
   }
 
   /** What was announced stays until its lease ends. */
   async stop(): Promise<void> {
     this.#stopped.abort(new EtcdError('stopped', 'stopped'))
-    await this.#running
-  }
-
-  async #beat(): Promise<void> {
-    const { clock, store, random } = this.#options
-    const backoff = new Backoff({ baseMs: 250, maxMs: 5000, random })
-    while (!this.#stopped.signal.aborted) {
-      const written = await this.#put(store, HEARTBEAT_KEY, rfc3339(clock.date()))
-      if (written) backoff.reset()
-      await this.#wait(written ? HEARTBEAT_MS : backoff.next())
-    }
+    await Promise.all([this.#heartbeat.stop(), this.#running])
   }
 
   async #enforce(): Promise<void> {
@@ -131,9 +124,4 @@ export class Announcer {
   async #wait(ms: number): Promise<void> {
     await delay(this.#options.clock, ms, this.#stopped.signal).catch(() => undefined)
   }
-}
-
-/** As Go prints a time with `time.RFC3339`: no fractions. */
-export function rfc3339(date: Date): string {
-  return date.toISOString().replace(/\.\d+Z$/, 'Z')
 }

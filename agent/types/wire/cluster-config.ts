@@ -1,3 +1,5 @@
+import type { ClusterLink } from './cluster-link.ts'
+import { decodeLink, encodeLink } from './cluster-link.ts'
 import { boolField, field, goStruct, objectField, parseObject, uint32Field, WireError } from './go-json.ts'
 
 /** What a cluster says about itself under `cilium/cluster-config/<name>`. */
@@ -11,6 +13,8 @@ export interface ClusterConfig {
   readonly maxConnectedClusters: number
   /** Undefined: too old for service exports; false: supported but off. */
   readonly serviceExportsEnabled: boolean | undefined
+  /** Of a copy: what its writer knows of the cluster. */
+  readonly link?: ClusterLink | undefined
 }
 
 export function encodeClusterConfig(config: ClusterConfig): string {
@@ -25,6 +29,7 @@ export function encodeClusterConfig(config: ClusterConfig): string {
         ['serviceExportsEnabled', config.serviceExportsEnabled?.toString()],
       ]),
     ],
+    ['link', config.link === undefined ? undefined : encodeLink(config.link)],
   ])
 }
 
@@ -36,11 +41,13 @@ export function decodeClusterConfig(text: string): ClusterConfig {
   if (exports !== undefined && typeof exports !== 'boolean') {
     throw new WireError('field serviceExportsEnabled is not true or false')
   }
+  const link = decodeLink(object)
   return {
     id: uint32Field(object, 'id'),
     syncedCanaries: boolField(capabilities, 'syncedCanaries'),
     cached: boolField(capabilities, 'cached'),
     maxConnectedClusters: uint32Field(capabilities, 'maxConnectedClusters'),
     serviceExportsEnabled: exports,
+    ...(link === undefined ? {} : { link }),
   }
 }

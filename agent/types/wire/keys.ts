@@ -6,6 +6,7 @@ import { MESH_RESOURCES } from '../cluster.ts'
  * | what | key |
  * |---|---|
  * | heartbeat | `cilium/.heartbeat` |
+ * | heartbeat of kvstoremesh | `cilium/cache/.heartbeat` (ours: Cilium looks at nothing beside its resources there) |
  * | cluster config | `cilium/cluster-config/<cluster>` |
  * | nodes | `cilium/state/nodes/v1/<cluster>/<node>` |
  * | services | `cilium/state/services/v1/<cluster>/<namespace>/<name>` |
@@ -17,6 +18,8 @@ import { MESH_RESOURCES } from '../cluster.ts'
  * A copy held by kvstoremesh has `cilium/cache` for `cilium/state` and the remote cluster's name in every key.
  */
 export const HEARTBEAT_KEY = 'cilium/.heartbeat'
+/** Whoever reads `cilium/.heartbeat` in Cilium takes every key that begins so; and `local` users may read the cache. */
+export const CACHE_HEARTBEAT_KEY = 'cilium/cache/.heartbeat'
 
 export function clusterConfigKey(cluster: string): string {
   return `cilium/cluster-config/${cluster}`

@@ -106,6 +106,7 @@ describe('weft explain service', () => {
     expect(await output('explain service default/webpod', { view: webpod('local') })).toBe(
       `\
 Service:   default/webpod
+Mesh:      global, shared with other clusters, affinity local
 
 Frontend:   10.2.47.149:80/TCP (ClusterIP)
 Datapath:   in place
@@ -122,6 +123,16 @@ Reasons:
   affinity-hides   service.cilium.io/affinity prefers other backends, and at least one of them is usable
 `,
     )
+  })
+
+  it('says of a service of its own that other clusters do not get it', async () => {
+    const { view, writer } = world()
+    writer.upsertService(service({ mesh: { global: true, shared: false, affinity: 'none' } }))
+    expect(await output('explain service webpod', { view })).toContain(
+      'Mesh:      global, not-shared: other clusters do not use its backends (service.cilium.io/shared: "false")\n',
+    )
+    writer.upsertService(service({ mesh: { global: false, shared: true, affinity: 'none' } }))
+    expect(await output('explain service webpod', { view })).not.toContain('Mesh:')
   })
 
   it('shows problems with what to do, and a service of other clusters only', async () => {
@@ -146,7 +157,7 @@ Reasons:
     const json = JSON.parse(await output('explain service default/webpod -o json', { view: webpod('local') })) as {
       frontends: { backends: object[] }[]
     }
-    expect(Object.keys(json)).toEqual(['service', 'frontends', 'problems'])
+    expect(Object.keys(json)).toEqual(['service', 'mesh', 'frontends', 'problems'])
     expect(json.frontends[0]?.backends[2]).toEqual({
       address: '10.1.0.190:80/TCP',
       cluster: 'east',
