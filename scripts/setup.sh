@@ -48,6 +48,7 @@ need_command nsenter util-linux
 need_command tcpdump tcpdump
 need_command nc netcat-openbsd
 need_command gcc gcc
+compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(libfaketime)
 [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
 need_command qemu-system-x86_64 qemu-system-x86
 has_header || missing+=(libbpf-dev)

@@ -1,12 +1,27 @@
 import { parseArgs } from 'node:util'
+import { Lab } from '../lab/cli.ts'
+import { report } from './report.ts'
 import { storm } from './storm.ts'
 
-/** `node build/js/test/chaos/main.js --minutes 10 --seed N`: exit status 1 when something does not hold. */
-const { values } = parseArgs({ options: { minutes: { type: 'string' }, seed: { type: 'string' } } })
-const minutes = Number(values.minutes ?? '10')
+/** `node build/js/test/chaos/main.js --duration SECONDS --seed N`: exit status 1 when something does not hold. */
+const { values } = parseArgs({ options: { duration: { type: 'string' }, seed: { type: 'string' } } })
+const ms = Number(values.duration ?? '600') * 1000
 const seed = Number(values.seed ?? Date.now() % 1_000_000)
+const lab = new Lab(process.env['WEFT_LAB'] ?? `chaos-${process.pid}`)
 const say = (text: string): void => void process.stderr.write(`${text}\n`)
-say(`seed ${seed}, ${minutes} minutes`)
-const result = await storm({ seed, ms: minutes * 60_000, say })
-process.stdout.write(`${JSON.stringify({ seed, minutes, ...result }, null, 2)}\n`)
-process.exitCode = result.violations.length + result.differences.length === 0 ? 0 : 1
+
+const down = async (): Promise<void> => void (await lab.run(['down']))
+for (const name of ['SIGINT', 'SIGTERM'] as const)
+  process.once(name, () => {
+    say(`${name}: taking the lab down`)
+    void down().finally(() => process.exit(1))
+  })
+
+say(`seed ${seed}, ${ms / 1000} s`)
+try {
+  const result = await storm({ lab, seed, ms, say })
+  process.stdout.write(`${report(seed, ms, result)}\n`)
+  process.exitCode = result.lost.length + result.differences.length === 0 ? 0 : 1
+} finally {
+  await down()
+}

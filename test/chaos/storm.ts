@@ -1,239 +1,175 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import type { Snapshot } from '../../agent/desired/snapshot.ts'
-import { selectBackends } from '../../agent/desired/select-backends.ts'
-import { systemClock, type Clock } from '../../agent/lib/clock.ts'
+import { setMaxListeners } from 'node:events'
+import path from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { ApiClient } from '../../agent/api/client.ts'
 import { describeError } from '../../agent/lib/errors.ts'
-import { silentLog } from '../../agent/lib/log.ts'
-import { startMeshSource } from '../../agent/sources/mesh/index.ts'
-import { SyncGates } from '../../agent/state/sync.ts'
-import { createTables } from '../../agent/state/tables.ts'
-import { Writer } from '../../agent/state/writer.ts'
-import { decodeService } from '../../agent/types/wire/service.ts'
 import { eventually } from '../eventually.ts'
-import { EtcdProcess } from '../net/etcd.ts'
-import { announce, EAST_SERVICE } from '../net/mesh-fixture.ts'
-import { TcpProxy } from '../net/tcp-proxy.ts'
-import { HTTP, service } from '../unit/desired/fixture.ts'
-import { randomFrom } from './random.ts'
+import type { Lab } from '../lab/cli.ts'
+import { agentSocket } from '../lab/daemons.ts'
+import { topologyOf } from '../lab/shape.ts'
+import { put } from '../lab/store.ts'
+import type { NodeSpec, Topology } from '../lab/topology.ts'
+import { Clocks } from './clocks.ts'
+import { differences, readMaps } from './compare.ts'
+import { Faults } from './faults.ts'
+import { judge, type Verdict } from './judge.ts'
+import { monotonic } from './monotonic.ts'
+import { Network } from './network.ts'
+import {
+  backendsOf,
+  clientRoutes,
+  podRoutes,
+  probedManifest,
+  probedServices,
+  type ProbedService,
+  type Route,
+} from './probed.ts'
+import { Requests, type Answer } from './requests.ts'
+import { describeFault, scheduleOf, type Fault } from './schedule.ts'
+import { truthOf } from './truth.ts'
+import { Writers } from './writers.ts'
 
-const NAMES = ['east', 'north', 'south'] as const
-const KEYS = 5000
-const WRITERS = 50
-const UNREACHABLE_MS = 3000
-const PREFIX = 'cilium/state/services/v1/'
+const CLUSTERS = 3
+const UNREACHABLE_AFTER_MS = 3000
+/** From when a fault is in place, requests may be lost for this long. */
+const GRACE_MS = UNREACHABLE_AFTER_MS + 1000
+const SETTINGS = [`unreachableAfter=${UNREACHABLE_AFTER_MS / 1000}s`, 'probes.intervalMs=500', 'probes.timeoutMs=400']
+/** Everything is in step this long after the last fault. */
+const SETTLE_MS = 60_000
+
+export interface StormOptions {
+  /** One that is not up; it is up when the storm is over, and for the caller to take down. */
+  readonly lab: Lab
+  readonly seed: number
+  readonly ms: number
+  readonly say: (text: string) => void
+}
+
+export interface Lost {
+  /** Milliseconds from the start of the storm. */
+  readonly at: number
+  readonly answer: Answer
+}
 
 export interface StormResult {
+  readonly schedule: readonly Fault[]
+  /** Changed keys. */
   readonly writes: number
-  readonly faults: number
-  /** Moments at which a backend of a cluster that was long gone was still chosen beside those of a healthy one. */
-  readonly violations: readonly string[]
-  /** Keys whose row is not what a fresh list of the store says. */
+  /** How many requests ended how. */
+  readonly verdicts: Readonly<Partial<Record<Verdict, number>>>
+  readonly lost: readonly Lost[]
   readonly differences: readonly string[]
-}
-
-interface Peer {
-  readonly name: (typeof NAMES)[number]
-  readonly id: number
-  readonly etcd: EtcdProcess
-  readonly proxy: TcpProxy
-  /** When its fault began; undefined while it works. */
-  since: number | undefined
-}
-
-/** Node 20 has no AsyncDisposableStack. */
-class Cleanup {
-  readonly #steps: (() => unknown)[] = []
-
-  defer(step: () => unknown): void {
-    this.#steps.push(step)
-  }
-
-  use<T extends AsyncDisposable>(resource: T): T {
-    this.defer(() => resource[Symbol.asyncDispose]())
-    return resource
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const step of this.#steps.reverse()) await step()
-  }
-}
-
-function record(peer: Pick<Peer, 'name' | 'id'>, name: string, host: number): string {
-  return EAST_SERVICE.replaceAll('east', peer.name)
-    .replace('"clusterID":2', `"clusterID":${peer.id}`)
-    .replace('"name":"webpod"', `"name":"${name}"`)
-    .replaceAll('10.1.', `10.${peer.id}.`)
-    .replace(`10.${peer.id}.1.41`, `10.${peer.id}.${1 + (host >> 7)}.${1 + (host & 127)}`)
+  /** How long after the last fault the maps were as they should be. */
+  readonly settledMs: number
 }
 
 /**
- * Three clusters' etcds fail in every way a seed draws, one fault each at most, while writers change what is in them; then all
- * is healed, and what was imported is compared with a fresh list. The wall clock of the importer jumps with the faults.
+ * Three clusters of the lab, with everything real: agents, kernel maps, exporters, etcds. Writers change objects, faults come
+ * by a schedule, clients ask services all the time; then all is lifted, and every node's maps are compared with what the objects
+ * say.
  */
-export async function storm(options: { seed: number; ms: number; say: (text: string) => void }): Promise<StormResult> {
-  const random = randomFrom(options.seed)
-  const pick = (n: number): number => Math.floor(random() * n)
-  await using stack = new Cleanup()
-  const directory = await mkdtemp(join(tmpdir(), `weft-storm-${process.pid}-`))
-  stack.defer(() => rm(directory, { recursive: true, force: true }))
-  const peers: Peer[] = []
-  for (const [i, name] of NAMES.entries()) {
-    const etcd = stack.use(await EtcdProcess.start())
-    const proxy = stack.use(await TcpProxy.start(etcd.url))
-    const peer: Peer = { name, id: i + 2, etcd, proxy, since: undefined }
-    await announce(etcd, name, { id: peer.id, leased: true })
-    await etcd.put(`${PREFIX}${name}/default/webpod`, record(peer, 'webpod', 1))
-    await writeFile(join(directory, name), `endpoints: ["${proxy.url}"]\n`)
-    peers.push(peer)
-  }
+export async function storm({ lab, seed, ms, say }: StormOptions): Promise<StormResult> {
+  const settings = SETTINGS.flatMap((setting) => ['--set', setting])
+  await lab.run(['up', '--clusters', String(CLUSTERS), '--scenario', 'none', '--no-agents', ...settings])
+  const topology = topologyOf(lab.paths)
+  const { clusters } = topology
+  const nodes = clusters.flatMap((cluster) => cluster.nodes)
+  const schedule = scheduleOf(seed, ms, { clusters: clusters.map(nameOf), nodes: nodes.map(nameOf) })
+  const network = new Network(lab.paths, topology)
+  await network.prepare()
+  const faults = new Faults(lab.paths, topology, network, new Clocks(path.join(lab.paths.state, 'clocks')))
+  const writers = new Writers(lab.paths, clusters, seed)
+  const probed = probedServices(clusters)
 
-  let skew = 0
-  const clock: Clock = { ...systemClock, date: () => new Date(Date.now() + skew) }
-  const [tables, sync] = [createTables(), new SyncGates()]
-  const writer = new Writer(tables, sync)
-  const row = service()
-  writer.upsertService(row)
-  const mesh = await startMeshSource({
-    ...{
-      configDir: directory,
-      cluster: { name: 'west', id: 1 },
-      writer,
-      sync,
-      clock,
-      random: Math.random,
-      log: silentLog,
-    },
-    ...{ unreachableAfterMs: UNREACHABLE_MS, cacheTtlMs: 3_600_000, holdDownMs: 500 },
-  })
-  stack.defer(() => mesh.stop())
-  const ready = (peer: Peer): boolean => {
-    const cluster = tables.clusters.get(peer.name)
-    return cluster?.state === 'ready' && !cluster.unreachable
+  writers.writeAll()
+  for (const cluster of clusters) put(lab.paths, cluster, 'probed.yaml', probedManifest(cluster, probed))
+  for (const cluster of clusters) faults.startExporter(cluster)
+  for (const node of nodes) faults.startAgent(node)
+  const compare = async (): Promise<string[]> => {
+    const each = nodes.map(async (node) => {
+      const truth = truthOf(node, clusters, writers.states, probed)
+      return differences(node, clusters, truth, await readMaps(lab.paths, node))
+    })
+    return (await Promise.all(each)).flat()
   }
-  await eventually(() => peers.every(ready), { what: 'all clusters are ready' })
-
-  const snapshot: Snapshot = {
-    tables,
-    local: { clusterName: 'west', clusterId: 1, nodeName: 'west-worker', nodeAddresses: [] },
-    lb: { algorithm: 'random', maglevSize: 251, nodePortRange: { first: 30000, last: 32767 } },
-    isSynced: (source) => sync.isOpen(source),
-    restored: () => [],
-  }
-  const violations: string[] = []
-  const judge = (): void => {
-    const now = performance.now()
-    const healthy = peers.filter((peer) => peer.since === undefined && ready(peer))
-    if (healthy.length === 0) return
-    const chosen = new Set(selectBackends(snapshot, row, HTTP, 'all').flatMap((b) => (b.selected ? b.cluster : [])))
-    if (chosen.size === 0) violations.push('a service with healthy backends has none selected')
-    for (const { name, since } of peers) {
-      const age = since === undefined ? 0 : now - since
-      if (age > UNREACHABLE_MS + 1000 && chosen.has(name))
-        violations.push(`${name} is still used ${age.toFixed()} ms after its fault`)
+  const settle = async (): Promise<string[]> => {
+    const deadline = monotonic() + SETTLE_MS
+    const unwell = (await Promise.all(nodes.map((node) => isWell(lab, node, SETTLE_MS)))).flat()
+    for (;;) {
+      const found = [...unwell, ...(await compare())]
+      if (found.length === 0 || monotonic() > deadline) return found
+      await delay(500)
     }
   }
+  const before = await settle()
+  if (before.length > 0)
+    throw new Error(`the clusters are not in step before the storm: ${before.slice(0, 10).join('; ')}`)
+  say(`${nodes.length} nodes are in step; the storm begins`)
 
-  const end = performance.now() + options.ms
-  const over = (): boolean => performance.now() >= end
-  const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
-  let [writes, faults] = [0, 0]
-  const write = async (): Promise<void> => {
-    while (!over()) {
-      const n = pick(KEYS)
-      const peer = peers[n % peers.length]!
-      const key = `${PREFIX}${peer.name}/default/s${n}`
-      try {
-        if (pick(10) === 0) await peer.etcd.client.delete().key(key)
-        else await peer.etcd.put(key, record(peer, `s${n}`, pick(16_000)))
-        writes++
-      } catch {
-        await pause(200) // its etcd is down: what was not written is not part of the truth
-      }
-      await pause(50 + pick(100))
-    }
+  const requests = new Requests(lab.paths)
+  const routes = startRequests(requests, topology, probed)
+  const start = monotonic()
+  const over = new AbortController()
+  setMaxListeners(0, over.signal)
+  const writing = writers.run(over.signal)
+  try {
+    await Promise.all([
+      delay(ms, undefined, { signal: over.signal }),
+      ...schedule.map(async (fault) => {
+        await delay(fault.at, undefined, { signal: over.signal })
+        say(describeFault(fault))
+        await faults.inflict(fault)
+      }),
+    ])
+  } finally {
+    over.abort()
+    await writing
   }
-  const faultsOf: readonly [string, (peer: Peer, ms: number) => Promise<void>][] = [
-    ['cut', async ({ proxy }) => proxy.cut()],
-    [
-      'black hole',
-      async ({ proxy }, ms) => {
-        proxy.mute(true)
-        await pause(ms)
-        proxy.mute(false)
-        proxy.cut()
-      },
-    ],
-    [
-      'kill -9',
-      async ({ etcd }, ms) => {
-        await etcd.kill()
-        await pause(ms)
-        await etcd.launch()
-      },
-    ],
-    [
-      'SIGSTOP',
-      async ({ etcd }, ms) => {
-        etcd.signal('SIGSTOP')
-        await pause(ms)
-        etcd.signal('SIGCONT')
-      },
-    ],
-    [
-      'compaction while away',
-      async ({ proxy, etcd }, ms) => {
-        proxy.mute(true)
-        await pause(ms)
-        const { header } = await etcd.client.put('filler').value(String(ms))
-        await etcd.client.kv.compact({ revision: header.revision, physical: true })
-        proxy.mute(false)
-        proxy.cut()
-      },
-    ],
-    ['clock step', async () => void (skew += (pick(2) === 0 ? -1 : 1) * pick(86_400_000))],
-  ]
-  const trouble = async (peer: Peer): Promise<void> => {
-    while (!over()) {
-      await pause(1000 + pick(4000))
-      const [name, fault] = faultsOf[pick(faultsOf.length)]!
-      const ms = 500 + pick(9000)
-      options.say(`${peer.name}: ${name}, ${ms} ms`)
-      faults++
-      if (name !== 'cut' && name !== 'clock step') peer.since = performance.now()
-      await fault(peer, ms)
-      peer.since = undefined
-    }
-  }
-  // An exporter beats; one that falls silent is taken for dead, which is not among these faults.
-  const beat = (): void => {
-    for (const { etcd } of peers) etcd.put('cilium/.heartbeat', new Date().toISOString()).catch(() => undefined)
-  }
-  for (const timer of [setInterval(judge, 100), setInterval(beat, 5_000)]) stack.defer(() => clearInterval(timer))
-  await Promise.all([...peers.map(trouble), ...Array.from({ length: WRITERS }, write)])
 
-  await eventually(() => peers.every(ready), { what: 'all clusters are back', timeoutMs: 60_000 })
-  const differences = await eventually(
-    async () => {
-      const found = (await Promise.all(peers.map((peer) => compare(peer, tables)))).flat()
-      if (found.length > 0) throw new Error(found.slice(0, 5).join('; '))
-      return found
-    },
-    { what: '0 differences', timeoutMs: 20_000 },
-  ).catch((error: unknown) => [describeError(error)])
-  return { writes, faults, violations: [...new Set(violations)], differences }
+  const lifted = monotonic()
+  const left = await settle()
+  const settledMs = monotonic() - lifted
+  await requests.stop()
+  const { answers } = requests
+  const routeOf = new Map(routes.map((route) => [route.name, route]))
+  const verdicts: Partial<Record<Verdict, number>> = {}
+  const lost: Lost[] = []
+  for (const answer of answers) {
+    const route = routeOf.get(answer.route)
+    if (route === undefined) throw new TypeError(`nobody asked ${answer.route}`)
+    const verdict = judge(answer, route, backendsOf(clusters, route.service), faults.events, GRACE_MS)
+    verdicts[verdict] = (verdicts[verdict] ?? 0) + 1
+    if (verdict === 'lost') lost.push({ at: answer.start - start, answer })
+  }
+  return { schedule, writes: writers.writes, verdicts, lost, settledMs, differences: left }
 }
 
-async function compare({ name, etcd }: Peer, tables: ReturnType<typeof createTables>): Promise<string[]> {
-  const truth = await etcd.dump(`${PREFIX}${name}/`)
-  const found: string[] = []
-  for (const [key, value] of truth) {
-    const tail = key.slice(PREFIX.length)
-    const have = JSON.stringify(tables.backends.get(tail)?.endpoints)
-    if (have !== JSON.stringify(decodeService(value).backends)) found.push(`${tail} differs`)
+/** Empty once a node's agent says that nothing is wrong and nothing is left to do; what it said last otherwise. */
+async function isWell(lab: Lab, node: NodeSpec, timeoutMs: number): Promise<string[]> {
+  const client = new ApiClient(agentSocket(lab.paths, node.name))
+  const what = `${node.name}: its agent says that it is well`
+  const look = async (): Promise<void> => {
+    const { ok, problems, waitingFor } = await client.status()
+    if (!ok) throw new Error([...problems.map(({ message }) => message), ...waitingFor].slice(0, 5).join('; '))
   }
-  for (const row of tables.backends.values())
-    if (row.cluster === name && !truth.has(PREFIX + row.key)) found.push(`${row.key} is not in the store`)
-  return found
+  return eventually(look, { what, timeoutMs, everyMs: 500 }).then(
+    () => [],
+    (error: unknown) => [describeError(error)],
+  )
+}
+
+const nameOf = ({ name }: { readonly name: string }): string => name
+
+/** A prober in a pod of each cluster, and one on the client outside. */
+function startRequests(requests: Requests, { clusters, client }: Topology, probed: readonly ProbedService[]): Route[] {
+  const all = clusters.map((cluster) => {
+    const pod = cluster.pods.find(({ serves }) => !serves)
+    if (pod === undefined) throw new TypeError(`${cluster.name} has no pod to ask from`)
+    const routes = podRoutes(cluster, pod.node, probed)
+    requests.start(pod, routes)
+    return routes
+  })
+  const outside = clientRoutes(clusters, probed)
+  requests.start(client, outside)
+  return [...all.flat(), ...outside]
 }

@@ -1,0 +1,98 @@
+import { holderOrFail } from '../lab/hosts.ts'
+import type { LabPaths } from '../lab/paths.ts'
+import { must } from '../lab/process.ts'
+import { UPLINK, controlPlane, type ClusterSpec, type HostSpec, type NodeSpec, type Topology } from '../lab/topology.ts'
+
+/**
+ * Faults of the network. Packets are dropped where they arrive, by rules that come before all routing, so that a sender gets
+ * no error: its packets are simply never answered.
+ */
+
+/** Rules of these kinds have a priority of their own, by which they are removed again. */
+const PARTITION = 10
+const ETCD_HOLE = 11
+const LOCAL = 100
+
+const ETCD_PORT = 2379
+
+export class Network {
+  readonly #lab: LabPaths
+  readonly #topology: Topology
+
+  constructor(lab: LabPaths, topology: Topology) {
+    this.#lab = lab
+    this.#topology = topology
+  }
+
+  /** The lookup of own addresses is moved back, so that rules can come before it. */
+  async prepare(): Promise<void> {
+    const move = [`rule add pref ${LOCAL} lookup local`, 'rule del pref 0']
+    await Promise.all(this.#nodes.map((node) => this.#ip(node, move)))
+  }
+
+  /** No packet passes between a cluster and the others. The client outside still reaches all of them. */
+  async partition(cluster: ClusterSpec): Promise<void> {
+    const others = this.#topology.clusters.filter((other) => other !== cluster)
+    await Promise.all([
+      ...cluster.nodes.map((node) => this.#ip(node, dropFrom(others))),
+      ...others.flatMap(({ nodes }) => nodes).map((node) => this.#ip(node, dropFrom([cluster]))),
+    ])
+  }
+
+  async heal(): Promise<void> {
+    await this.#remove(PARTITION)
+  }
+
+  /** Packets between a cluster's etcd and other clusters are dropped, in both directions. */
+  async hideEtcd(cluster: ClusterSpec): Promise<void> {
+    const etcd = controlPlane(cluster)
+    const others = this.#topology.clusters.filter((other) => other !== cluster).flatMap(({ nodes }) => nodes)
+    const rule = `rule add pref ${ETCD_HOLE} iif ${UPLINK} ipproto tcp`
+    await Promise.all([
+      this.#ip(
+        etcd,
+        others.map(({ ip }) => `${rule} dport ${ETCD_PORT} from ${ip} blackhole`),
+      ),
+      ...others.map((node) => this.#ip(node, [`${rule} sport ${ETCD_PORT} from ${etcd.ip} blackhole`])),
+    ])
+  }
+
+  async showEtcd(): Promise<void> {
+    await this.#remove(ETCD_HOLE)
+  }
+
+  /** Resets every connection of other clusters with this etcd. */
+  async resetEtcd(cluster: ClusterSpec): Promise<void> {
+    const etcd = controlPlane(cluster)
+    await must(this.#in(etcd, ['ss', '-tnHK', 'state', 'established', `sport = ${ETCD_PORT}`]))
+  }
+
+  /** Pulls the cable of a node, or puts it back: the port of the segment that it hangs on. */
+  async cable(node: NodeSpec, up: boolean): Promise<void> {
+    const port = `p-${node.ip.split('.').at(-1) ?? ''}`
+    await this.#ip(this.#topology.bridge, [`link set ${port} ${up ? 'up' : 'down'}`])
+  }
+
+  get #nodes(): NodeSpec[] {
+    return this.#topology.clusters.flatMap(({ nodes }) => nodes)
+  }
+
+  async #remove(priority: number): Promise<void> {
+    const all = `while ip rule del pref ${priority} 2>/dev/null; do :; done`
+    await Promise.all(this.#nodes.map((node) => must(this.#in(node, ['bash', '-c', all]))))
+  }
+
+  #in(host: HostSpec, command: readonly string[]): string[] {
+    return ['nsenter', '-t', String(holderOrFail(this.#lab, host).pid), '-n', ...command]
+  }
+
+  async #ip(host: HostSpec, lines: readonly string[]): Promise<void> {
+    await must(this.#in(host, ['ip', '-batch', '-']), { input: `${lines.join('\n')}\n` })
+  }
+}
+
+function dropFrom(clusters: readonly ClusterSpec[]): string[] {
+  return clusters
+    .flatMap(({ podCidr, nodes }) => [podCidr, ...nodes.map(({ ip }) => ip)])
+    .map((source) => `rule add pref ${PARTITION} iif ${UPLINK} from ${source} blackhole`)
+}
