@@ -20,8 +20,8 @@ export interface WatchSpec {
 }
 
 export interface WatchHandler {
-  /** All events of one message, in order. */
-  events(events: readonly WatchEvent[]): void
+  /** All events of one message, in order. Nothing more is read from the connection until a promise resolves; its rejection ends the session. */
+  events(events: readonly WatchEvent[]): void | Promise<void>
   /** Nothing happened up to `revision`. */
   progress(revision: bigint): void
   /** History from `from` on is gone; the watch has ended. */
@@ -54,6 +54,8 @@ export class EtcdSession {
   #lastByte = 0
   #cancelTimer: () => void = () => undefined
   #clusterId: string | undefined
+  /** The same as it comes with every answer. */
+  #answeredBy = ''
 
   /** @throws EtcdError when a TLS file cannot be read */
   constructor(options: {
@@ -184,6 +186,15 @@ export class EtcdSession {
     }
   }
 
+  /** What comes meanwhile waits where it is: in the end with etcd, not in our memory. */
+  #holdUntil(busy: Promise<void>): void {
+    this.#stream?.pause()
+    busy.then(
+      () => this.#stream?.resume(),
+      (error: unknown) => this.close(error instanceof Error ? error : new EtcdError('etcd-protocol', String(error))),
+    )
+  }
+
   #dispatch(message: WatchMessage): void {
     if (message.created) {
       const watch = this.#creating.shift()
@@ -201,7 +212,8 @@ export class EtcdSession {
       }
       watch?.handler.compacted()
     } else if (message.events.length > 0) {
-      watch?.handler.events(message.events)
+      const busy = watch?.handler.events(message.events)
+      if (busy !== undefined) this.#holdUntil(busy)
     } else {
       // Answers to progress requests carry watch id -1 and so find no watch.
       watch?.handler.progress(BigInt(message.header.revision))
@@ -210,6 +222,11 @@ export class EtcdSession {
 
   /** Every answer is evidence of life, and must come from the etcd cluster that gave the first one. */
   #answered(header: Header): void {
+    if (header.cluster_id !== this.#answeredBy) this.#identify(header)
+    this.#onAlive()
+  }
+
+  #identify(header: Header): void {
     const id = formatEtcdClusterId(header.cluster_id)
     this.#clusterId ??= id
     if (id !== this.#clusterId) {
@@ -217,6 +234,6 @@ export class EtcdSession {
       this.close(error)
       throw error
     }
-    this.#onAlive()
+    this.#answeredBy = header.cluster_id
   }
 }

@@ -1,8 +1,7 @@
-import type { Client, ClientDuplexStream, Interceptor, Metadata, MethodDefinition } from '@grpc/grpc-js'
+import type { Client, ClientDuplexStream, Metadata, MethodDefinition } from '@grpc/grpc-js'
 import type { IRangeRequest } from 'etcd3'
 import type { EtcdClient } from './etcd.ts'
 import type { WatchMessage } from './etcd-wire.ts'
-import { InterceptingCall } from '@grpc/grpc-js'
 import { decodeWatchMessage, RangePage } from './etcd-wire.ts'
 
 /** A page of a long list may take a busy server seconds; that the server lives is seen on the watch stream meanwhile. */
@@ -36,16 +35,9 @@ export function rangePage(client: EtcdClient, request: IRangeRequest): Promise<R
 export function openWatchStream(client: EtcdClient): Promise<WatchStream> {
   return client.stub('Watch', (stub, metadata: Metadata) => {
     const { path, requestSerialize } = methodOf(stub, 'watch')
-    const options = { interceptors: [requireLeader] }
-    return stub.makeBidiStreamRequest(path, requestSerialize, decodeWatchMessage, metadata, options)
+    const headers = metadata.clone()
+    // A member that lost its leader would keep a watch open in silence; with this header it ends the stream.
+    headers.set('hasleader', 'true')
+    return stub.makeBidiStreamRequest(path, requestSerialize, decodeWatchMessage, headers)
   })
 }
-
-/** A member that lost its leader would keep a watch open in silence; with this header it ends the stream. */
-const requireLeader: Interceptor = (options, nextCall) =>
-  new InterceptingCall(nextCall(options), {
-    start: (metadata, listener, next) => {
-      metadata.set('hasleader', 'true')
-      next(metadata, listener)
-    },
-  })

@@ -115,7 +115,7 @@ export function decodeWatchMessage(bytes: Buffer): WatchMessage {
     const tag = reader.varint()
     if (tag === 0x5a) message.events.push(readEvent(bytes, reader.begin(), reader.at))
     else if (tag === 0x0a) message.header = readHeader(bytes, reader.begin(), reader.at)
-    else if (tag === 0x10) message.watch_id = BigInt.asIntN(64, reader.exact()).toString()
+    else if (tag === 0x10) message.watch_id = reader.signed()
     else if (tag === 0x18) message.created = reader.varint() !== 0
     else if (tag === 0x20) message.canceled = reader.varint() !== 0
     else if (tag === 0x28) message.compact_revision = String(reader.varint())
@@ -138,17 +138,30 @@ function readEvent(bytes: Buffer, at: number, end: number): WatchEvent {
   return { type, kv: kv ?? new KeyValue(bytes, end, end) }
 }
 
+/** Answers come by the million, and mostly from the etcd that gave the last one. */
+let lastCluster = { bytes: Buffer.alloc(0), id: '0' }
+
+function clusterId(bytes: Buffer, at: number, end: number): string {
+  if (bytes.compare(lastCluster.bytes, 0, lastCluster.bytes.length, at, end) === 0) return lastCluster.id
+  const id = new Reader(bytes, at, end).exact().toString()
+  lastCluster = { bytes: Buffer.from(bytes.subarray(at, end)), id }
+  return id
+}
+
 function readHeader(bytes: Buffer, at: number, end: number): Header {
-  let cluster = 0n
+  let cluster = '0'
   let revision = 0
   const reader = new Reader(bytes, at, end)
   while (reader.at < end) {
     const tag = reader.varint()
-    if (tag === 0x08) cluster = reader.exact()
-    else if (tag === 0x18) revision = reader.varint()
+    if (tag === 0x08) {
+      const from = reader.at
+      reader.skip(tag)
+      cluster = clusterId(bytes, from, reader.at)
+    } else if (tag === 0x18) revision = reader.varint()
     else reader.skip(tag)
   }
-  return { cluster_id: cluster.toString(), revision: String(revision) }
+  return { cluster_id: cluster, revision: String(revision) }
 }
 
 /** The message cannot be what it should be. */
@@ -179,6 +192,12 @@ class Reader {
       value += (byte & 0x7f) * factor
       if (byte < 0x80) return value
     }
+  }
+
+  /** An int64, in decimal. */
+  signed(): string {
+    const byte = this.#bytes[this.at]!
+    return byte < 0x80 ? String(this.varint()) : BigInt.asIntN(64, this.exact()).toString()
   }
 
   /** All 64 bits. */

@@ -69,6 +69,16 @@ export class PrefixMap {
     this.words[this.at + TAG] = on ? tag | flag : tag & ~flag
   }
 
+  /** Several flags as one number; `first` counts from FLAG. */
+  flags(first: number, count: number): number {
+    return (this.words[this.at + TAG]! >>> (8 + first)) & ((1 << count) - 1)
+  }
+
+  setFlags(first: number, count: number, value: number): void {
+    const mask = ((1 << count) - 1) << (8 + first)
+    this.words[this.at + TAG] = (this.words[this.at + TAG]! & ~mask) | (value << (8 + first))
+  }
+
   /** False leaves the cursor nowhere. `owner` is below 65 536. */
   find(address: number, bits: number, owner = 0): boolean {
     const tag = (bits | USED | (owner << 16)) >>> 0

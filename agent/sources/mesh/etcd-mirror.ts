@@ -15,13 +15,21 @@ export interface MirrorHandler {
   take?(kv: KeyValue, tailAt: number): boolean
 }
 
+/** Code of the error a session ends with when the store is older than what was read of it: for all of its prefixes. */
+export const REWOUND = 'etcd-rewound'
+
 const PAGE = 5000
 /** etcd walks the whole rest of the range for each page, so a long range is read in bigger ones. */
 const BIG_PAGE = 10_000
 const BIG_RANGE = 200_000
 
-/** Keys that are handled at a stretch: other work waits for a few milliseconds at most. */
-const STRETCH = 250
+/**
+ * Bytes of keys and values that are handled at a stretch: other work waits for a few milliseconds at most. An address has
+ * some 250, a service with its backends many times that and as many times the work.
+ */
+const STRETCH = 1 << 16
+/** Keys that are looked for, or reported gone, at a stretch. */
+const STRETCH_KEYS = 500
 
 /**
  * Keeps the keys of one prefix in step with etcd over any number of sessions.
@@ -100,8 +108,8 @@ export class PrefixMirror {
       { key: this.#prefix, prefix: true, from: position + 1n },
       {
         events: (events) => {
-          for (const event of events) this.#apply(event)
-          this.#position = BigInt(events[events.length - 1]!.kv.modified)
+          const next = this.#stretch(events, 0)
+          return next < events.length ? this.#applyRest(session, events, next) : undefined
         },
         progress: (revision) => {
           if (this.#position !== undefined && revision > this.#position) this.#position = revision
@@ -112,16 +120,35 @@ export class PrefixMirror {
     if (revision < position) {
       // Not the store we left, whatever it calls itself: an empty one, or one restored from a backup.
       this.restart(this.#prefix)
-      session.close(new EtcdError('etcd-rewound', `etcd went back from revision ${position} to ${revision}`))
+      session.close(new EtcdError(REWOUND, `etcd went back from revision ${position} to ${revision}`))
     }
     session.ended.throwIfAborted()
     onStarted()
     await Promise.race([compacted, session.failure])
   }
 
-  #apply({ type, kv }: WatchEvent): void {
-    if (type === 'Put') this.#put(kv)
-    else this.#forget(this.#tail(kv))
+  /** An etcd that catches up sends up to a thousand revisions, and any number of keys, in one message. */
+  async #applyRest(session: EtcdSession, events: readonly WatchEvent[], from: number): Promise<void> {
+    for (let next = from; next < events.length;) {
+      await breathe(session)
+      next = this.#stretch(events, next)
+    }
+  }
+
+  /** Applies some of the events of a message; returns which is the next. */
+  #stretch(events: readonly WatchEvent[], from: number): number {
+    let bytes = 0
+    let i = from
+    while (i < events.length && bytes < STRETCH) {
+      const { type, kv } = events[i++]!
+      if (type === 'Put') this.#put(kv)
+      else this.#forget(this.#tail(kv))
+      bytes += kv.valueEnd - kv.valueAt + kv.keyEnd - kv.keyAt
+    }
+    // A revision of which a part was applied does not count.
+    const revision = events[i - 1]!.kv.modified
+    if (i === events.length || events[i]!.kv.modified !== revision) this.#position = BigInt(revision)
+    return i
   }
 
   #put(kv: KeyValue): void {
@@ -156,17 +183,22 @@ export class PrefixMirror {
         continue
       }
       revision ??= page.header.revision
-      for (let i = 0; i < page.length; i++) {
-        if (i % STRETCH === STRETCH - 1) await breathe(session)
-        this.#put(page.at(i))
+      for (let i = 0, bytes = 0; i < page.length; i++) {
+        const kv = page.at(i)
+        bytes += kv.valueEnd - kv.keyAt
+        if (bytes >= STRETCH) {
+          await breathe(session)
+          bytes = 0
+        }
+        this.#put(kv)
       }
       if (!page.more || page.length === 0) break
       key = Buffer.concat([page.at(page.length - 1).key, Buffer.from([0])])
       if (page.total > BIG_RANGE) limit = BIG_PAGE
     }
-    for (const [i, tail] of this.#known.missing().entries()) {
-      if (i % STRETCH === STRETCH - 1) await breathe(session)
-      this.#forget(tail)
+    for (const tails of this.#known.missing(STRETCH_KEYS)) {
+      for (const tail of tails) this.#forget(tail)
+      await breathe(session)
     }
     return (this.#position = BigInt(revision))
   }

@@ -1,3 +1,4 @@
+import { Generation } from '../../lib/generation.ts'
 import { FLAG, PrefixMap, VALUE } from '../../lib/prefix-map.ts'
 import { formatAddress, parseAddress } from '../../types/address.ts'
 import type { Address } from '../../types/address.ts'
@@ -18,8 +19,8 @@ export interface Revisions {
   /** Every revision is void: the next one of each key is a change. */
   stale(): void
   beginList(): void
-  /** What was known before the list and is not in it. */
-  missing(): string[]
+  /** What was known before the list and is not in it, about so many at a time; they may be forgotten between two portions. */
+  missing(portion: number): Iterable<readonly string[]>
   tails(): string[]
 }
 
@@ -56,10 +57,18 @@ export class TextRevisions implements Revisions {
     this.#seen = this.#known.size === 0 ? undefined : new Set()
   }
 
-  missing(): string[] {
+  *missing(portion: number): IterableIterator<readonly string[]> {
     const seen = this.#seen
     this.#seen = undefined
-    return seen === undefined ? [] : [...this.#known.keys()].filter((tail) => !seen.has(tail))
+    if (seen === undefined) return
+    let tails: string[] = []
+    for (const tail of this.#known.keys()) {
+      if (!seen.has(tail)) tails.push(tail)
+      if (tails.length < portion) continue
+      yield tails
+      tails = []
+    }
+    yield tails
   }
 
   tails(): string[] {
@@ -69,11 +78,14 @@ export class TextRevisions implements Revisions {
 
 const LOW = VALUE
 const HIGH = VALUE + 1
-const SEEN = FLAG
 
 /** For keys that are IPv4 addresses, about 25 bytes each; others are kept as text. */
 export class AddressRevisions implements Revisions {
   readonly #map = new PrefixMap(2)
+  /** Rows of the list under way, or the last one. */
+  readonly #listed = new Generation(this.#map, FLAG)
+  /** Rows with a revision of the store we read. */
+  readonly #valid = new Generation(this.#map, FLAG << 4)
   readonly #others = new TextRevisions()
 
   get size(): number {
@@ -87,8 +99,9 @@ export class AddressRevisions implements Revisions {
     const [low, high] = [revision >>> 0, Math.floor(revision / 0x100000000)]
     if (!map.find(address, 32)) map.insert(address, 32)
     const { words, at: row } = map
-    map.flag(SEEN, true)
-    if (words[row + LOW] === low && words[row + HIGH] === high) return false
+    this.#listed.join()
+    if (words[row + LOW] === low && words[row + HIGH] === high && this.#valid.has()) return false
+    this.#valid.join()
     words[row + LOW] = low
     words[row + HIGH] = high
     return true
@@ -109,21 +122,26 @@ export class AddressRevisions implements Revisions {
   }
 
   stale(): void {
-    this.#map.each(() => (this.#map.words[this.#map.at + LOW] = this.#map.words[this.#map.at + HIGH] = STALE))
+    this.#valid.next()
     this.#others.stale()
   }
 
   beginList(): void {
-    this.#map.each(() => this.#map.flag(SEEN, false))
+    this.#listed.next()
     this.#others.beginList()
   }
 
-  missing(): string[] {
-    const tails = this.#others.missing()
-    this.#map.each(() => {
-      if (!this.#map.has(SEEN)) tails.push(formatAddress(this.#map.address() as Address))
-    })
-    return tails
+  *missing(portion: number): IterableIterator<readonly string[]> {
+    yield* this.#others.missing(portion)
+    let tails: string[] = []
+    const collect = (): void => {
+      if (!this.#listed.has()) tails.push(formatAddress(this.#map.address() as Address))
+    }
+    for (const _ of this.#map.portions(collect)) {
+      for (; tails.length > portion; tails = tails.slice(portion)) yield tails.slice(0, portion)
+      yield tails
+      tails = []
+    }
   }
 
   tails(): string[] {
