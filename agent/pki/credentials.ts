@@ -228,6 +228,8 @@ export class CredentialWatch {
     const before = this.#current
     this.#current = found
     if (before === undefined || before.version === found.version) return
+    // Both ends are often renewed together.
+    this.#nextAsk = -Infinity
     // Nobody gains from a new connection with a certificate that no peer accepts.
     const usable = found.chain.every((each) => validity(each, this.#options.clock.date()).state !== 'expired')
     if (usable) this.#options.onRotated()
