@@ -1,6 +1,4 @@
-import { execFile } from 'node:child_process'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { CATALOGUE } from '../../agent/api/metrics/catalogue.ts'
 import { eventually } from '../eventually.ts'
@@ -15,13 +13,11 @@ import { clusterFile, TestPki } from './tls-fixture.ts'
 
 /** What Prometheus sees of a real agent, whose remote cluster is reached by TLS. */
 
-const HERE = '169.254.78.1'
-const AGENT = '169.254.78.2:9962'
+const HERE = '169.254.79.1'
+const AGENT = '169.254.79.2:9962'
 const EAST = '{target_cluster="east"}'
 const REMOTE = 'weft_clustermesh_remote_cluster'
 const EMPTY = '10.2.0.9'
-
-const run = promisify(execFile)
 
 let sandbox: Sandbox
 let host: AgentHost
@@ -31,13 +27,7 @@ let etcd: EtcdProcess
 
 beforeEach(async () => {
   sandbox = await Sandbox.start()
-  // The uplink leads to this process's network, where etcd and the scraper are; it goes with the sandbox.
-  const outside = `weft-m${process.pid % 1_000_000}`
-  sandbox.run('ip', 'link', 'add', 'up0', 'type', 'veth', 'peer', 'name', outside, 'netns', String(process.pid))
-  sandbox.run('ip', 'addr', 'add', '169.254.78.2/30', 'dev', 'up0')
-  sandbox.run('ip', 'link', 'set', 'up0', 'up')
-  await run('ip', ['addr', 'add', `${HERE}/30`, 'dev', outside])
-  await run('ip', ['link', 'set', outside, 'up'])
+  sandbox.uplink('169.254.79')
   host = await AgentHost.create(sandbox)
   pki = await TestPki.create()
   etcd = await pki.startEtcd('east', { ips: [HERE] }, undefined, HERE)

@@ -50,6 +50,19 @@ export class Sandbox {
     return execFileSync(...this.command(...argv), { encoding: 'utf8' })
   }
 
+  /**
+   * A device `up0` inside with the address `<network>.2`, which leads to `<network>.1` in the network of this process: there
+   * are the servers of a test. It goes with the sandbox.
+   */
+  uplink(network: string): void {
+    const outside = `weft-u${process.pid % 1_000_000}`
+    this.run('ip', 'link', 'add', 'up0', 'type', 'veth', 'peer', 'name', outside, 'netns', String(process.pid))
+    this.run('ip', 'addr', 'add', `${network}.2/30`, 'dev', 'up0')
+    this.run('ip', 'link', 'set', 'up0', 'up')
+    execFileSync('ip', ['addr', 'add', `${network}.1/30`, 'dev', outside])
+    execFileSync('ip', ['link', 'set', outside, 'up'])
+  }
+
   async stop(): Promise<void> {
     const ended = new Promise((resolve) => this.#holder.once('exit', resolve))
     this.#holder.stdin?.end()

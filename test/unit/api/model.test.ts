@@ -18,6 +18,7 @@ import {
 } from './fixture.ts'
 
 const FULL = new WeftError('map-full', 'no room for 10.2.0.1:80/TCP in w_svc4_v1', { hint: 'raise --service-map-size' })
+const FAILING = { desired: 1, actual: 0, pending: 0, failing: 1, drift: 0, audits: 0 }
 
 describe('service reports', () => {
   it('list preferred backends first, each part by address', () => {
@@ -178,26 +179,8 @@ describe('status', () => {
       problems: () => [{ code: 'no-backends', message: 'none', hint: 'start one' }],
       targets: () => [
         // The same failure as the frontend's: told once.
-        {
-          name: 'services',
-          desired: 1,
-          actual: 0,
-          pending: 0,
-          failing: 1,
-          drift: 0,
-          audits: 0,
-          lastError: FULL.message,
-        },
-        {
-          name: 'routes',
-          desired: 1,
-          actual: 0,
-          pending: 0,
-          failing: 1,
-          drift: 0,
-          audits: 0,
-          lastError: 'no such device',
-        },
+        { name: 'services', ...FAILING, lastError: FULL.message },
+        { name: 'routes', ...FAILING, lastError: 'no such device' },
       ],
     })
     addEast(writer, { state: 'syncing', synced: { nodes: true, services: false, endpoints: false, identities: true } })
