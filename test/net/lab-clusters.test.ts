@@ -191,11 +191,32 @@ describe('three clusters with kvstoremesh', { timeout: CASE_TIMEOUT_MS }, () => 
     for (const cluster of mesh.clusters) {
       await mesh.settled(cluster, 'default/webpod', podIps(...mesh.clusters))
       expect(await mesh.answering(cluster, 'webpod')).toEqual(podNames(...mesh.clusters))
-      expect(await connections(cluster)).toEqual(
-        mesh.clusters.filter((other) => other !== cluster).map((other) => other.nodes[0]!.ip),
-      )
+      expect(await connections(cluster)).toEqual(oneOfEachOther(cluster))
     }
   })
+
+  test('nothing is lost when a kvstoremesh is killed and comes back, and it has one connection again', async () => {
+    const [west, ...others] = mesh.clusters as [ClusterSpec, ...ClusterSpec[]]
+    const requests = mesh.requests(west, 'webpod')
+    await requests.more(10)
+    await mesh.lab.run(['kill', '--of', 'kvstoremesh', west.nodes[0]!.name])
+    for (const cluster of others)
+      await eventually(async () => expect(await connections(cluster)).not.toContain(west.nodes[0]!.ip))
+    await requests.more(10)
+    expect(await mesh.answering(west, 'webpod')).toEqual(podNames(...mesh.clusters))
+    await mesh.lab.run(['start', '--of', 'kvstoremesh', west.nodes[0]!.name])
+    for (const cluster of others)
+      await eventually(async () => expect(await connections(cluster)).toEqual(oneOfEachOther(cluster)))
+    await requests.more(10)
+    expect(await requests.stop()).toEqual(['200'])
+    // What changes from now on comes through the new one.
+    await mesh.annotate(others[0]!, 'service/webpod', shared(false))
+    await mesh.settled(west, 'default/webpod', podIps(west, ...others.slice(1)))
+  })
+
+  /** Where a kvstoremesh runs, in every cluster but one. */
+  const oneOfEachOther = (cluster: ClusterSpec): string[] =>
+    mesh.clusters.filter((other) => other !== cluster).map((other) => other.nodes[0]!.ip)
 
   /** The nodes of other clusters that are connected to the cluster's etcd, one for each connection. */
   async function connections(cluster: ClusterSpec): Promise<string[]> {

@@ -157,7 +157,7 @@ describe('taking the lab down', () => {
     bystander.kill('SIGKILL')
   })
 
-  test('of five clusters, whose number every command remembers, leaves nothing', async () => {
+  test('of five clusters, whose number every command remembers, leaves nothing', { timeout: 90_000 }, async () => {
     const lab = new Lab(`five-${String(process.pid)}`)
     await lab.run([...up, '--clusters', '5'])
     expect(tracesOf(lab.paths).namespaces).toHaveLength(27)
