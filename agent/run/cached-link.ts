@@ -1,13 +1,12 @@
 import type { Clock } from '../lib/clock.ts'
 import type { ClusterLink } from '../types/wire/cluster-link.ts'
 import { Liveness } from '../sources/mesh/liveness.ts'
+import { SILENT } from '../sources/mesh/peer-signs.ts'
 
 /** A cluster that was silent is alive again when its copy is complete and it has stayed for this long. */
 const HOLD_DOWN_MS = 500
 /** Readers are many: a reason that changes while the cluster stays silent is told no more often than this. */
 const RETELL_MS = 10_000
-
-const SILENT = 'connected, but nothing comes from there'
 
 export interface CachedLinkOptions {
   readonly clock: Clock

@@ -2,14 +2,21 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { EtcdProcess } from './etcd.ts'
 import { HEARTBEAT_KEY } from '../../agent/types/wire/keys.ts'
 import { announceEast, EAST_NODE, exportEast, West } from './mesh-fixture.ts'
+import { Witness } from './mesh-witness.ts'
 import { TcpProxy } from './tcp-proxy.ts'
+import { clusterFile, TestPki } from './tls-fixture.ts'
+
+const SILENT = /connected, but nothing comes from there/
+const UNREACHABLE = /10\.1\.1\.41:8080\/TCP +east +no .* cluster-unreachable\n/
 
 let etcd: EtcdProcess
 let west: West
+let witness: Witness
 
 beforeEach(async () => {
   etcd = await EtcdProcess.start()
   west = await West.create()
+  witness = new Witness(west)
   await announceEast(etcd)
   await exportEast(etcd)
 })
@@ -22,7 +29,12 @@ afterEach(async () => {
 const east = () => west.tables.clusters.get('east')
 const rows = (): number[] => {
   const { backends, nodes, ips, identities } = west.tables
-  return [backends.size, nodes.size, ips.size, identities.size]
+  return [
+    [...backends.values()].filter(({ cluster }) => cluster === 'east').length,
+    nodes.size,
+    ips.size,
+    identities.size,
+  ]
 }
 
 test('an etcd that hangs: unreachable after the time set, nothing deleted, back when it answers', async () => {
@@ -35,6 +47,8 @@ test('an etcd that hangs: unreachable after the time set, nothing deleted, back 
   expect(performance.now() - stopped).toBeGreaterThan(1000)
   expect(performance.now() - stopped).toBeLessThan(6000)
   expect(rows()).toEqual([1, 1, 1, 1])
+  expect(witness.explained(SILENT)).toMatch(UNREACHABLE)
+  expect(witness.losses).toBe('unreachable=1')
   etcd.signal('SIGCONT')
   await west.until('east is back', () => east()?.unreachable === false && east()?.state === 'ready')
   expect(rows()).toEqual([1, 1, 1, 1])
@@ -47,9 +61,12 @@ test('an etcd that is gone: backends are kept until the cache TTL, the rest for 
   await etcd.kill()
   await west.until('east is unreachable', () => east()?.unreachable === true)
   expect(rows()).toEqual([1, 1, 1, 1])
-  expect(east()?.message).not.toBe('')
-  await west.until('the backends are given up', () => west.tables.backends.size === 0)
+  expect(witness.explained(/ECONNREFUSED|connection to etcd lost/)).toMatch(UNREACHABLE)
+  await west.until('the backends are given up', () => rows()[0] === 0)
   expect(rows()).toEqual([0, 1, 1, 1])
+  // Nothing of east is listed any more; the reason is.
+  expect(witness.explained(/ECONNREFUSED|connection to etcd lost/)).toContain('no backends of it are known any more')
+  expect(witness.losses).toMatch(/^etcd-lost=1, (etcd-unavailable=\d+, )?expired=1, unreachable=1$/)
   await etcd.launch()
   await west.until('east is back', () => east()?.unreachable === false)
   expect(rows()).toEqual([1, 1, 1, 1])
@@ -62,6 +79,8 @@ test('a network that swallows everything is a loss like any other', async () => 
   await west.ready('east')
   proxy.mute(true)
   await west.until('east is unreachable', () => east()?.unreachable === true)
+  expect(witness.explained(SILENT)).toMatch(UNREACHABLE)
+  expect(witness.losses).toBe('unreachable=1')
   await etcd.client.delete().prefix('cilium/state/nodes/')
   proxy.mute(false)
   proxy.cut()
@@ -102,6 +121,8 @@ test('another store behind the same address and id, and further on, is taken for
   await west.until('only what the new store has is left', () => rows().join() === '0,0,0,0')
   await west.ready('east')
   expect(east()?.etcdClusterId).toBe(id)
+  witness.explained(/connection to etcd lost/)
+  expect(witness.losses).toMatch(/^etcd-lost=\d+/)
 })
 
 test('an exporter that is dead behind an etcd that lives: avoided, then removed, and back with its heartbeat', async () => {
@@ -111,8 +132,10 @@ test('an exporter that is dead behind an etcd that lives: avoided, then removed,
   await west.until('east is unreachable', () => east()?.unreachable === true)
   expect(rows()).toEqual([1, 1, 1, 1])
   await west.until('the loss was counted, with the reason', () => (east()?.failures ?? 0) > 0)
-  await west.until('the reason is told', () => /heartbeat/.test(east()?.message ?? ''))
-  await west.until('the backends are given up', () => west.tables.backends.size === 0)
+  await west.until('the reason is told', () => /the exporter is dead/.test(east()?.message ?? ''))
+  expect(witness.explained(/the exporter is dead/)).toMatch(UNREACHABLE)
+  expect(witness.losses).toMatch(/^heartbeat-stale=1, unreachable=1$/)
+  await west.until('the backends are given up', () => rows()[0] === 0)
   await west.until('it waits for the heartbeat', () => east()?.state === 'syncing')
   expect(rows()).toEqual([0, 1, 1, 1])
   await etcd.put(HEARTBEAT_KEY, new Date().toISOString())
@@ -163,6 +186,8 @@ test('a half-open connection, from which the other side has gone without a word,
   await etcd.kill()
   await west.until('east is unreachable', () => east()?.unreachable === true)
   await west.until('the session is given up', () => (east()?.failures ?? 0) > 0, 30_000)
+  expect(witness.explained(/etcd has sent nothing for 15 s/)).toMatch(UNREACHABLE)
+  expect(witness.losses).toBe('etcd-silent=1, unreachable=1')
   expect(rows()).toEqual([1, 1, 1, 1])
   await etcd.launch()
   proxy.mute(false)
@@ -173,6 +198,8 @@ test('a half-open connection, from which the other side has gone without a word,
 test('compacted while away: what is gone is removed after the new list, nothing before it', async () => {
   await using proxy = await TcpProxy.start(etcd.url)
   await west.configure('east', `endpoints: ["${proxy.url}"]`)
+  // On a lease, so that the store is known again and is read on from where it was left.
+  await announceEast(etcd, { leased: true })
   await west.start({ unreachableAfterMs: 1000, cacheTtlMs: 60_000 })
   await west.ready('east')
   proxy.mute(true)
@@ -185,6 +212,8 @@ test('compacted while away: what is gone is removed after the new list, nothing 
   proxy.cut()
   await west.until('east is back', () => east()?.unreachable === false)
   expect(rows()).toEqual([1, 0, 1, 1])
+  expect(witness.explained(SILENT)).toMatch(UNREACHABLE)
+  expect(witness.losses).toMatch(/compacted=1.*unreachable=1/)
 })
 
 test('a name that is no longer known: backends stay, the reason is told, and it is found again', async () => {
@@ -194,15 +223,20 @@ test('a name that is no longer known: backends stay, the reason is told, and it 
   await west.configure('east', `endpoints: ["http://nowhere.invalid:2379"]`)
   await west.until('east is unreachable', () => east()?.unreachable === true)
   await west.until('the reason is told', () => /nowhere|resol/i.test(east()?.message ?? ''))
-  expect(east()?.failures).toBeGreaterThan(0)
+  expect(witness.explained(/nowhere|resol/i)).toMatch(UNREACHABLE)
+  expect(witness.losses).toMatch(/etcd-unavailable=\d+, unreachable=1/)
   expect(rows()).toEqual([1, 1, 1, 1])
   await west.connect('east', etcd)
   await west.until('east is back', () => east()?.unreachable === false)
 })
 
-test('a snapshot older than what was read is taken for what it is, and nothing goes before its list', async () => {
+test.each([
+  ['a snapshot older than what was read', false],
+  ['a revision that went backwards in a store that is known', true],
+])('%s is taken for what it is, and nothing goes before its list', async (_what, leased) => {
   await using proxy = await TcpProxy.start(etcd.url)
   await west.configure('east', `endpoints: ["${proxy.url}"]`)
+  await announceEast(etcd, { leased })
   await etcd.snapshot()
   await etcd.put('cilium/state/nodes/v1/east/east-late', EAST_NODE.replace('east-worker', 'east-late'))
   await west.start({ unreachableAfterMs: 1000, cacheTtlMs: 60_000 })
@@ -219,4 +253,32 @@ test('a snapshot older than what was read is taken for what it is, and nothing g
   await west.until('what came after the snapshot is gone', () => west.tables.nodes.size === 1)
   await west.ready('east')
   expect(rows()).toEqual([1, 1, 1, 1])
+  witness.explained(leased ? /etcd went back from revision \d+ to \d+/ : /connection to etcd lost/)
+  expect(witness.losses).toMatch(
+    leased ? /etcd-lost=\d+, etcd-rewound=1$|etcd-lost=\d+, etcd-rewound=1,/ : /etcd-lost=\d+/,
+  )
+})
+
+test('a certificate that expires: told by name, backends stay, and all is well with a new one', async () => {
+  const DAY_MS = 86_400_000
+  const from = new Date(Date.now() - 10 * DAY_MS)
+  await using pki = await TestPki.create('east CA', from)
+  await using secure = await pki.startEtcd('east')
+  await announceEast(secure)
+  await exportEast(secure)
+  await west.configure('east', clusterFile(secure.url, await pki.issue({ kind: 'remote' })))
+  await west.start({ unreachableAfterMs: 1000, cacheTtlMs: 60_000, credentials: { lookMs: 50, rotateWithinMs: 100 } })
+  await west.ready('east')
+  await secure.kill()
+  await pki.issue({ kind: 'remote' }, { from, lifetimeMs: 5 * DAY_MS })
+  await secure.launch()
+  await west.until('east is unreachable', () => east()?.unreachable === true)
+  await west.until('the reason is told', () => /refuses our client certificate/.test(east()?.message ?? ''))
+  expect(witness.explained(/it refuses our client certificate/)).toMatch(UNREACHABLE)
+  expect(witness.losses).toMatch(/etcd-tls-refused=\d+.*unreachable=1/)
+  const problems = [...west.tables.problems.values()].flatMap((set) => set.problems.map(({ code }) => code))
+  expect(problems).toContain('mesh-certificate-expired')
+  expect(rows()).toEqual([1, 1, 1, 1])
+  await pki.issue({ kind: 'remote' })
+  await west.until('east is back', () => east()?.unreachable === false)
 })

@@ -31,6 +31,8 @@ export class TcpProxy {
       socket.on('error', () => socket.destroy())
       socket.on('close', () => {
         this.#sockets.delete(socket)
+        // Muted, the client does not learn that the server has gone.
+        if (socket === outer && this.#mute) return
         inner.destroy()
         outer.destroy()
       })
@@ -56,7 +58,7 @@ export class TcpProxy {
     this.#budget = bytes
   }
 
-  /** Swallows everything both ways; connections are accepted and never answered. */
+  /** Swallows everything both ways, the end of the server included; connections are accepted and never answered. */
   mute(yes: boolean): void {
     this.#mute = yes
   }

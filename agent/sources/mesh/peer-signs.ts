@@ -4,6 +4,9 @@ import type { ClusterConfig } from '../../types/wire/cluster-config.ts'
 import type { ClusterLink } from '../../types/wire/cluster-link.ts'
 import { Heartbeat } from './heartbeat.ts'
 
+/** For people: the connection stands. */
+export const SILENT = 'connected, but nothing comes from there'
+
 const EXPORTER_SILENT = 'etcd answers, but nobody writes the heartbeat into it: the exporter is dead'
 const COPIER_SILENT = 'nobody renews its copy: kvstoremesh is dead, and what is known here is its last word'
 

@@ -18,7 +18,7 @@ import { WireError } from '../../types/wire/go-json.ts'
 import { resourcePrefix } from '../../types/wire/keys.ts'
 import type { MirrorHandler } from './etcd-mirror.ts'
 import type { KeyValue } from '../../lib/etcd-wire.ts'
-import { PrefixMirror } from './etcd-mirror.ts'
+import { PrefixMirror, REWOUND } from './etcd-mirror.ts'
 import { AddressRevisions } from './revisions.ts'
 import { EtcdSession } from '../../lib/etcd-session.ts'
 import { createImporters } from './importers.ts'
@@ -27,7 +27,7 @@ import { countLoss } from './losses.ts'
 import type { PeerConfig } from './peer-config.ts'
 import { PeerError } from './cluster-ids.ts'
 import { readPeerConfig, watchCanaries, watchPeer } from './peer-config.ts'
-import { PeerSigns } from './peer-signs.ts'
+import { PeerSigns, SILENT } from './peer-signs.ts'
 import type { CredentialTiming } from './cluster-credentials.ts'
 import { ClusterCredentials, RENEWED } from './cluster-credentials.ts'
 import { RecordProblems } from './record-problems.ts'
@@ -59,8 +59,6 @@ const NEXT: Readonly<Record<ClusterState, readonly ClusterState[]>> = {
   ready: ['disconnected', 'removed'],
   removed: [],
 }
-
-const SILENT = 'connected, but nothing comes from there'
 
 const NOTHING_SYNCED: Cluster['synced'] = { nodes: false, services: false, endpoints: false, identities: false }
 
@@ -303,6 +301,7 @@ export class RemoteCluster {
     const message = describeError(error)
     this.#publish({ failures: this.#row.failures + 1, lastFailure: this.#options.clock.date().getTime() })
     this.#row = countLoss(this.#row, error instanceof Error ? error : new Error(message))
+    if (error instanceof EtcdError && error.code === REWOUND) this.#store = '' // no position in it is worth anything
     this.#to('disconnected', message)
     this.#log.warn({ err: error }, `connection ended: ${message}`)
     if (error instanceof PeerError) {

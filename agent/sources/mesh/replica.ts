@@ -10,7 +10,7 @@ import { describeError } from '../../lib/errors.ts'
 import { EtcdError } from '../../lib/etcd.ts'
 import { EtcdSession } from '../../lib/etcd-session.ts'
 import { resourcePrefix, WIRE_RESOURCES } from '../../types/wire/keys.ts'
-import { PrefixMirror } from './etcd-mirror.ts'
+import { PrefixMirror, REWOUND } from './etcd-mirror.ts'
 import { PeerSigns } from './peer-signs.ts'
 import { readPeerConfig, watchCanaries, watchPeer } from './peer-config.ts'
 
@@ -130,6 +130,7 @@ export class Replica {
         await this.#connect(signal)
       } catch (error) {
         if (signal.aborted) return
+        if (error instanceof EtcdError && error.code === REWOUND) this.#store = ''
         handler.failed(error)
         log.warn({ err: error }, `connection ended: ${describeError(error)}`)
         const wake = new AbortController()
