@@ -14,7 +14,6 @@ class Scratch {
   values = new Mem(64 << 10)
   readonly count = new Mem(8)
   readonly options = new Mem(24)
-  readonly tokens: [Mem, Mem] = [new Mem(256), new Mem(256)]
 
   constructor() {
     this.options.bytes.writeBigUInt64LE(24n, 0)
@@ -87,23 +86,22 @@ export function deleteBatch(map: BatchMap, keys: Buffer, first: number, count: n
 export type Piece = { keys: Buffer; values: Buffer; count: number }
 
 /**
- * All entries by BPF_MAP_LOOKUP_BATCH. The yielded Buffers are valid until the generator goes on, and no other batch call
- * may run in between. Throws BpfError; {@link batchUnsupported} tells whether another way should be tried.
+ * All entries by BPF_MAP_LOOKUP_BATCH, `most` in a piece. The yielded Buffers are valid until the next batch call on any
+ * map; other calls may come before the generator goes on. Throws BpfError; {@link batchUnsupported} tells whether another
+ * way should be tried.
  */
-export function* lookupBatches(map: BatchMap): Generator<Piece> {
+export function* lookupBatches(map: BatchMap, most = BATCH_ENTRIES): Generator<Piece> {
   const s = scratch()
-  let chunk = Math.min(chunkOf(map), Math.max(map.maxEntries, 1))
+  let chunk = Math.min(chunkOf(map), Math.max(map.maxEntries, 1), most)
   let seen = false
   let flip = 0
   const tokenSize = Math.max(4, map.keySize)
-  for (const token of [0, 1] as const) {
-    if (s.tokens[token].bytes.length < tokenSize) s.tokens[token] = new Mem(tokenSize)
-  }
+  const tokens = [new Mem(tokenSize), new Mem(tokenSize)] as const
   for (;;) {
     s.reserve(chunk * map.keySize, chunk * map.valueSize)
     s.count.bytes.writeUInt32LE(chunk)
-    const from = seen ? s.tokens[flip === 0 ? 0 : 1].address : 0
-    const to = s.tokens[flip === 0 ? 1 : 0]
+    const from = seen ? tokens[flip === 0 ? 0 : 1].address : 0
+    const to = tokens[flip === 0 ? 1 : 0]
     const rc = native().mapLookupBatch.int(
       map.fd,
       from,

@@ -223,6 +223,25 @@ export class BpfMap extends FdOwner {
   }
 
   /**
+   * Every entry in pieces of about `most`, each read when it is asked for: between two of them the map may be changed. What
+   * is added or moved meanwhile may or may not appear, and, in a trie, a deleted entry may begin the walk anew: an entry
+   * can appear twice, and one that is there all the time is missed only when the walk was begun anew too often.
+   */
+  *pieces(most: number): Generator<MapDump> {
+    let count = 0
+    try {
+      for (const piece of lookupBatches(this.batch(), most)) {
+        count += piece.count
+        yield { ...piece, keys: Buffer.from(piece.keys), values: Buffer.from(piece.values) }
+        if (count > 2 * this.maxEntries) return
+      }
+    } catch (error) {
+      if (!(error instanceof BpfError) || !batchUnsupported(error.errno, count)) throw error
+      yield this.dumpByKey()
+    }
+  }
+
+  /**
    * Map the whole value area of an ARRAY made with {@link MapFlag}.MMAPABLE (Linux 5.5) into this process. Stores are seen
    * by programs at once. The mapping keeps the map alive by itself; close it separately.
    */

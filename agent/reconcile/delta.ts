@@ -210,9 +210,21 @@ export interface DeltaView<V> {
   conflicts(): IterableIterator<Conflict<V>>
   replace(owner: string, entries: ReadonlyMap<string, V>): readonly string[]
   loaded(found: ReadonlyMap<string, V>): number
+  /** As `loaded`, a part at a time; a scan that was begun before is void. */
+  scan?(): DeltaScan<V>
   wasSet(key: string, value: V): void
   wasDeleted(key: string): void
   allowPrune(): void
+}
+
+/** The side `there` is being compared with what is really there, while it goes on being changed. */
+export interface DeltaScan<V> {
+  /** False once another scan was begun. */
+  readonly current: boolean
+  /** Takes entries as they are there now. Returns in how many the sides differed. */
+  found(entries: readonly V[]): number
+  /** Once all was found: what is believed to be there and was neither found nor set meanwhile. `found` or `wasDeleted` is to follow. */
+  missing(): Iterable<readonly string[]>
 }
 
 export interface Claim<V> {

@@ -9,6 +9,7 @@ const NODE = 1 << 18
 /** Entries as rows of a PrefixDelta. */
 export const IPCACHE_ROWS: RowFormat<IpcacheEntry> = {
   words: 3,
+  prefixOf: (entry) => entry.prefix,
   pack(entry, words, at) {
     words[at] = entry.identity
     words[at + 1] = entry.tunnel ?? 0

@@ -8,6 +8,8 @@ export interface PlannerOptions<V extends object> {
   readonly compute: (owner: string) => ReadonlyMap<string, V>
   /** When to run what has been marked; by default once the current turn's events are through. */
   readonly schedule?: (fn: () => void) => void
+  /** How many owners are computed before a round writes them; only where owners never take over each other's keys. */
+  readonly most?: number
 }
 
 /**
@@ -23,6 +25,7 @@ export class Planner<V extends object> {
   readonly #reconciler: Reconciler<V>
   readonly #compute: (owner: string) => ReadonlyMap<string, V>
   readonly #schedule: (fn: () => void) => void
+  readonly #most: number
   readonly #retries: Retries
   #dirty = new Set<string>()
   #running: Promise<void> | undefined
@@ -32,6 +35,7 @@ export class Planner<V extends object> {
     this.#reconciler = options.reconciler
     this.#compute = options.compute
     this.#schedule = options.schedule ?? ((fn) => void setImmediate(fn))
+    this.#most = options.most ?? Infinity
     this.#retries = new Retries(options.reconciler.clock, options.reconciler.random, () => this.#retry())
   }
 
@@ -77,9 +81,7 @@ export class Planner<V extends object> {
   }
 
   #pass(): void {
-    const owners = this.#dirty
-    this.#dirty = new Set()
-    for (const owner of owners) {
+    for (const owner of this.#take()) {
       try {
         this.#reconciler.replace(owner, this.#compute(owner))
         this.#retries.forget(owner)
@@ -89,6 +91,20 @@ export class Planner<V extends object> {
         this.#reconciler.log.error({ owner, err: failure }, `cannot work out its entries: ${describeError(failure)}`)
       }
     }
+  }
+
+  #take(): Iterable<string> {
+    const owners = this.#dirty
+    if (owners.size <= this.#most) {
+      this.#dirty = new Set()
+      return owners
+    }
+    const some: string[] = []
+    for (const owner of owners) {
+      if (some.push(owner) >= this.#most) break
+    }
+    for (const owner of some) owners.delete(owner)
+    return some
   }
 
   #retry(): void {

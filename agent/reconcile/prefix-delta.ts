@@ -1,11 +1,13 @@
 import type { Cidr } from '../types/address.ts'
-import type { Conflict, DeltaView } from './delta.ts'
+import type { Conflict, DeltaScan, DeltaView } from './delta.ts'
 import { formatCidr, parseCidr } from '../types/address.ts'
+import { Generation } from '../lib/generation.ts'
 import { FLAG, PrefixMap, VALUE } from '../lib/prefix-map.ts'
 
 /** How a value becomes the words of a row, and a value again. Values of the same words are equal. */
 export interface RowFormat<V> {
   readonly words: number
+  prefixOf(value: V): Cidr
   pack(value: V, words: Uint32Array, at: number): void
   unpack(prefix: Cidr, words: Uint32Array, at: number): V
 }
@@ -26,6 +28,9 @@ const NOTHING: readonly string[] = []
 export class PrefixDelta<V extends object> implements DeltaView<V> {
   readonly #map: PrefixMap
   readonly #format: RowFormat<V>
+  /** Rows of the scan under way, or the last one, and what was set since. */
+  readonly #scanned: Generation
+  #scans = 0
   /** What is there, of rows that differ. */
   readonly #other = new Map<string, V>()
   readonly #todo = new Set<string>()
@@ -37,6 +42,7 @@ export class PrefixDelta<V extends object> implements DeltaView<V> {
   constructor(format: RowFormat<V>) {
     this.#format = format
     this.#map = new PrefixMap(format.words)
+    this.#scanned = new Generation(this.#map, FLAG << 4)
     this.#scratch = new Uint32Array(2 * format.words)
   }
 
@@ -97,19 +103,57 @@ export class PrefixDelta<V extends object> implements DeltaView<V> {
     })
     for (const key of gone) this.wasDeleted(key)
     let drift = gone.length
-    for (const [key, value] of found) {
-      const there = this.there(key)
-      if (there === undefined) {
-        drift++
-        this.wasSet(key, value)
-        this.#map.flag(FOUND, true)
-        this.#classify(key)
-      } else if (!this.#equals(there, value)) {
-        drift++
-        this.wasSet(key, value)
-      }
-    }
+    for (const [key, value] of found) if (this.#found(key, value)) drift++
     return drift
+  }
+
+  scan(): DeltaScan<V> {
+    this.#scanned.next()
+    const number = ++this.#scans
+    const isCurrent = (): boolean => number === this.#scans
+    return {
+      get current() {
+        return isCurrent()
+      },
+      found: (entries) => entries.reduce((drift, entry) => drift + (this.#see(entry) ? 1 : 0), 0),
+      missing: () => this.#missing(),
+    }
+  }
+
+  /** True when something else was believed to be there. */
+  #see(entry: V): boolean {
+    const map = this.#map
+    const prefix = this.#format.prefixOf(entry)
+    if (map.find(prefix.address, prefix.bits) && map.has(THERE) && !map.has(DIFFERS) && this.#holds(entry)) {
+      this.#scanned.join()
+      return false
+    }
+    const key = formatCidr(prefix)
+    const differed = this.#found(key, entry)
+    if (!differed && this.#find(key)) this.#scanned.join()
+    return differed
+  }
+
+  #found(key: string, value: V): boolean {
+    const there = this.there(key)
+    if (there !== undefined && this.#equals(there, value)) return false
+    this.wasSet(key, value)
+    if (there !== undefined) return true
+    this.#map.flag(FOUND, true)
+    this.#classify(key)
+    return true
+  }
+
+  *#missing(): IterableIterator<readonly string[]> {
+    let keys: string[] = []
+    const collect = (): void => {
+      if (this.#map.has(THERE) && !this.#scanned.has()) keys.push(this.#key())
+    }
+    for (const _ of this.#map.portions(collect)) {
+      if (keys.length === 0) continue
+      yield keys
+      keys = []
+    }
   }
 
   wasSet(key: string, value: V): void {
@@ -120,6 +164,7 @@ export class PrefixDelta<V extends object> implements DeltaView<V> {
       map.flag(FOUND, false)
       map.flag(THERE, true)
     }
+    this.#scanned.join()
     if (map.has(WANTED)) this.#compare(key, this.#value(), value)
     else this.#format.pack(value, map.words, map.at + VALUE)
     this.#classify(key)
@@ -174,6 +219,14 @@ export class PrefixDelta<V extends object> implements DeltaView<V> {
     this.#format.pack(a, this.#scratch, 0)
     this.#format.pack(b, this.#scratch, words)
     for (let i = 0; i < words; i++) if (this.#scratch[i] !== this.#scratch[words + i]) return false
+    return true
+  }
+
+  /** Whether the words of the row at the cursor are those of `value`. */
+  #holds(value: V): boolean {
+    const { words } = this.#format
+    this.#format.pack(value, this.#scratch, 0)
+    for (let i = 0; i < words; i++) if (this.#scratch[i] !== this.#map.words[this.#map.at + VALUE + i]) return false
     return true
   }
 

@@ -5,6 +5,7 @@ import type { Failures, RowStatus, Target } from './target.ts'
 import { describeError } from '../lib/errors.ts'
 import { Delta } from './delta.ts'
 import { Retries } from './retries.ts'
+import { walk } from './walk.ts'
 
 export interface ReconcilerOptions<V extends object> {
   readonly target: Target<V>
@@ -45,7 +46,7 @@ const WHOLE = '\0target'
  * Keeps a target equal to what its owners want.
  *
  * INVARIANTS
- * - One operation on the target at a time: rounds, audits and loads queue behind each other.
+ * - One operation on the target at a time: rounds, audits (or their steps) and loads queue behind each other.
  * - Nothing is written before a load has succeeded, nor after a rejected write until the next load has: what is there is known
  *   or it is not touched.
  * - Sets before deletes: what replaces something is there before the old thing goes.
@@ -116,7 +117,8 @@ export class Reconciler<V extends object> {
   }
 
   /** Reads the target again, counts what differs from what we had left there, and repairs it. */
-  audit(): Promise<void> {
+  async audit(): Promise<void> {
+    if (this.#known && walk(this.#target, this.#delta) !== undefined) return this.#auditInPieces()
     return this.#exclusive(async () => {
       await this.#load(true)
       await this.#runRound()
@@ -177,20 +179,59 @@ export class Reconciler<V extends object> {
     return this.#queue
   }
 
+  /** A big target is read a piece at a time, with rounds in between: no write waits for a million entries to be read. */
+  async #auditInPieces(): Promise<void> {
+    const steps = walk(this.#target, this.#delta)!
+    let drift = 0
+    for (let more = true; more;) {
+      more = false
+      await this.#exclusive(async () => {
+        // A round that could not write reads everything itself.
+        if (!this.#known) return
+        try {
+          const step = steps.next()
+          if (step.done !== true) {
+            drift += step.value
+            more = true
+            return
+          }
+        } catch (error) {
+          return this.#wholeFailed(error, 'reading what is there failed')
+        }
+        this.#read(true, drift)
+        await this.#runRound()
+      })
+      await breathe()
+    }
+  }
+
   async #load(isAudit: boolean): Promise<void> {
     try {
-      const found = await this.#target.load()
-      const drift = this.#delta.loaded(found)
-      this.#known = true
-      if (isAudit) this.#audits++
-      // Also forgets what failed and turns out to be as it should.
-      for (const key of this.#retries.keys()) if (!this.#delta.todo.has(key)) this.#settled(key)
-      if (!isAudit || drift === 0) return
-      this.#drift += drift
-      this.log.warn({ drift }, 'entries were not as we had left them; repairing')
+      this.#read(isAudit, await this.#loadAll())
     } catch (error) {
       this.#wholeFailed(error, 'reading what is there failed')
     }
+  }
+
+  async #loadAll(): Promise<number> {
+    const steps = walk(this.#target, this.#delta)
+    if (steps === undefined) return this.#delta.loaded(await this.#target.load())
+    let drift = 0
+    for (const found of steps) {
+      drift += found
+      await breathe()
+    }
+    return drift
+  }
+
+  #read(isAudit: boolean, drift: number): void {
+    this.#known = true
+    if (isAudit) this.#audits++
+    // Also forgets what failed and turns out to be as it should.
+    for (const key of this.#retries.keys()) if (!this.#delta.todo.has(key)) this.#settled(key)
+    if (!isAudit || drift === 0) return
+    this.#drift += drift
+    this.log.warn({ drift }, 'entries were not as we had left them; repairing')
   }
 
   async #runRound(): Promise<void> {
@@ -301,6 +342,11 @@ export class Reconciler<V extends object> {
     const wait = this.#auditMs * (0.9 + 0.2 * this.random())
     this.#cancelAudit = this.clock.after(wait, () => void this.audit().then(() => this.#armAudit()))
   }
+}
+
+/** Lets everything else that is due run first. */
+function breathe(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }
 
 const DONE: RowStatus = { state: 'done' }

@@ -42,6 +42,9 @@ export interface PipelineOptions {
   readonly auditMs: number
 }
 
+/** When a cluster goes or gets another id, all its addresses are due at once: others have their turns in between. */
+const PREFIXES_AT_A_STRETCH = 500
+
 /** Owner of what is computed as a whole. */
 const ALL = 'all'
 
@@ -94,7 +97,11 @@ export class Pipelines {
         compute: (owner) => this.#computeFrontends(owner as ServiceName),
         schedule: (fn) => void setImmediate(() => void endpoints.idle().then(fn)),
       }),
-      ipcache: new Planner({ reconciler: this.ipcache, compute: (prefix) => this.#computePrefix(prefix) }),
+      ipcache: new Planner({
+        reconciler: this.ipcache,
+        compute: (prefix) => this.#computePrefix(prefix),
+        most: PREFIXES_AT_A_STRETCH,
+      }),
       podHooks: this.podHooks && new Planner({ reconciler: this.podHooks, compute: () => this.#computePodHooks() }),
       routes: this.routes && new Planner({ reconciler: this.routes, compute: () => this.#computeRoutes() }),
     }

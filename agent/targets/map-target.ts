@@ -9,6 +9,8 @@ export interface EntryMap {
   readonly name: string
   readonly maxEntries: number
   dump(): { readonly keys: Buffer; readonly values: Buffer; readonly count: number }
+  pieces(most: number): Iterable<{ readonly keys: Buffer; readonly values: Buffer; readonly count: number }>
+  lookup(key: Uint8Array): Buffer | undefined
   updateBatch(keys: Buffer, values: Buffer, count: number): void
   deleteBatch(keys: Buffer, count: number): number
 }
@@ -26,6 +28,9 @@ export interface EntryFormat<K, W, V> {
   entryOf(key: K, value: W): V
   equals(a: V, b: V): boolean
 }
+
+/** Entries that are read at a stretch, in a few milliseconds. */
+const PIECE = 1000
 
 /** Entries of one eBPF map, one element each; an element is replaced as a whole. Not for maps that others write too. */
 export class MapTarget<K, W, V extends W> implements Target<V> {
@@ -48,6 +53,28 @@ export class MapTarget<K, W, V extends W> implements Target<V> {
       entries.set(this.#format.print(name), this.#format.entryOf(name, value.decode(values, i * value.size)))
     }
     return entries
+  }
+
+  *pieces(): IterableIterator<readonly V[]> {
+    const { key, value } = this.#format
+    for (const { keys, values, count } of this.#map.pieces(PIECE)) {
+      const entries: V[] = []
+      for (let i = 0; i < count; i++) {
+        const name = key.decode(keys, i * key.size)
+        entries.push(this.#format.entryOf(name, value.decode(values, i * value.size)))
+      }
+      yield entries
+    }
+  }
+
+  read(text: string): V | undefined {
+    const { key, value } = this.#format
+    const name = this.#format.parse(text)
+    if (name === undefined) return undefined
+    const bytes = Buffer.alloc(key.size)
+    key.encode(name, bytes, 0)
+    const found = this.#map.lookup(bytes)
+    return found === undefined ? undefined : this.#format.entryOf(name, value.decode(found, 0))
   }
 
   async set(batch: readonly (readonly [key: string, value: V])[]): Promise<Failures> {

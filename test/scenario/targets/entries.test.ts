@@ -2,6 +2,11 @@ import { afterEach, expect, test } from 'vitest'
 import type { EndpointEntry, IpcacheEntry } from '../../../agent/types/datapath.ts'
 import { ENDPOINT_MAP } from '../../../agent/maps/endpoint.ts'
 import { IPCACHE_MAP } from '../../../agent/maps/ipcache.ts'
+import { silentLog } from '../../../agent/lib/log.ts'
+import { systemClock } from '../../../agent/lib/clock.ts'
+import { IPCACHE_ROWS } from '../../../agent/reconcile/ipcache-rows.ts'
+import { PrefixDelta } from '../../../agent/reconcile/prefix-delta.ts'
+import { Reconciler } from '../../../agent/reconcile/reconciler.ts'
 import { EndpointTarget } from '../../../agent/targets/endpoints.ts'
 import { IpcacheTarget } from '../../../agent/targets/ipcache.ts'
 import { formatAddress, formatCidr, parseAddress, parseCidr } from '../../../agent/types/address.ts'
@@ -87,4 +92,39 @@ test('20 000 entries, more than one batch', async () => {
   expect((await target.load()).size).toBe(20_000)
   await target.delete(many.slice(0, 19_990).map(([key]) => key))
   expect((await target.load()).size).toBe(10)
+})
+
+test('an audit in pieces repairs what was changed from outside, and writes do not wait for it', async () => {
+  const map = mapLike(IPCACHE_MAP, 30_000)
+  const target = new IpcacheTarget(map)
+  const delta = new PrefixDelta(IPCACHE_ROWS)
+  const reconciler = new Reconciler<IpcacheEntry>({
+    ...{ target, delta, clock: systemClock, random: Math.random, log: silentLog, auditMs: 0 },
+  })
+  const other = new IpcacheTarget(map)
+  const entry = (n: number): [string, IpcacheEntry] => ip(`10.1.${n >> 8}.${n & 255}/32`)
+  await other.set([entry(0), entry(1), ip('10.9.0.1/32')])
+  await reconciler.start()
+  const want = ([key, value]: [string, IpcacheEntry]): void => reconciler.replace(key, new Map([[key, value]]))
+  for (let n = 0; n < 20_000; n++) want(entry(n))
+  await reconciler.round()
+  reconciler.allowPrune()
+  await reconciler.audit()
+  expect(reconciler.stats()).toMatchObject({ desired: 20_000, actual: 20_000, pending: 0, failing: 0, drift: 0 })
+
+  const wrong = [17, 9000, 19_999].map(entry)
+  await other.delete(wrong.map(([key]) => key))
+  await other.set([
+    [entry(40)[0], { ...entry(40)[1], identity: 9 }],
+    [entry(12_345)[0], { ...entry(12_345)[1], tunnel: undefined }],
+    ip('10.9.0.2/32'),
+  ])
+  const audit = reconciler.audit().then(() => 'audit')
+  want(entry(20_000))
+  reconciler.replace(entry(3)[0], new Map())
+  expect(await Promise.race([audit, reconciler.round().then(() => 'round')])).toBe('round')
+  await audit
+  expect(reconciler.stats()).toMatchObject({ desired: 20_000, actual: 20_000, pending: 0, failing: 0, drift: 6 })
+  const expected = new Map(Array.from({ length: 20_001 }, (_, n) => entry(n)).filter((_, n) => n !== 3))
+  expect(await target.load()).toEqual(expected)
 })

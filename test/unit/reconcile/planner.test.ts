@@ -10,13 +10,14 @@ interface Value {
   readonly n: number
 }
 
-function setup(compute: (owner: string) => ReadonlyMap<string, Value>) {
+function setup(compute: (owner: string) => ReadonlyMap<string, Value>, most = Infinity) {
   const target = new MemoryTarget<Value>(new Map(), (a, b) => a.n === b.n)
   const clock = new SteppedClock()
   const reconciler = new Reconciler({ target, clock, random: () => 0.5, log: silentLog, auditMs: 0 })
   const computed: string[] = []
   const planner = new Planner<Value>({
     reconciler,
+    most,
     compute: (owner) => {
       computed.push(owner)
       return compute(owner)
@@ -103,4 +104,19 @@ test('stopped: nothing is computed any more, no timer is left', async () => {
   planner.mark('b')
   await planner.idle()
   expect([computed, clock.timers]).toEqual([['a'], 0])
+})
+
+test('more than is computed at a stretch is written in several rounds, and others have their turns in between', async () => {
+  const { planner, target, computed } = setup((owner) => new Map([[owner, { n: 1 }]]), 10)
+  const seen: number[] = []
+  const look = (): void => {
+    seen.push(computed.length)
+    if (computed.length < 35) setImmediate(look)
+  }
+  planner.markAll(Array.from({ length: 35 }, (_, n) => `owner-${n}`))
+  look()
+  await planner.idle()
+  expect(computed).toHaveLength(35)
+  expect(target.entries.size).toBe(35)
+  expect(seen.filter((n) => n > 0 && n < 35).length).toBeGreaterThanOrEqual(2)
 })

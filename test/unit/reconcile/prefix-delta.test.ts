@@ -18,9 +18,21 @@ const entries: fc.Arbitrary<IpcacheEntry> = fc.record({
 })
 const step = fc.oneof(
   fc.record({ kind: fc.constantFrom('want', 'unwant', 'set', 'deleted'), entry: entries }),
-  fc.record({ kind: fc.constant('loaded'), found: fc.array(entries, { maxLength: 5 }) }),
+  fc.record({ kind: fc.constant('loaded'), found: fc.array(entries, { maxLength: 5 }), inPieces: fc.boolean() }),
   fc.record({ kind: fc.constant('prune') }),
 )
+
+/** As `loaded`, every entry twice. */
+function loadedInPieces(delta: PrefixDelta<IpcacheEntry>, found: readonly IpcacheEntry[]): number {
+  const scan = delta.scan()
+  let drift = 0
+  for (const entry of [...found, ...found]) drift += scan.found([entry])
+  for (const key of [...scan.missing()].flat()) {
+    delta.wasDeleted(key)
+    drift++
+  }
+  return drift
+}
 
 test('is in the state of a Delta after whatever happens', () => {
   fc.assert(
@@ -29,7 +41,10 @@ test('is in the state of a Delta after whatever happens', () => {
       const delta = new PrefixDelta(IPCACHE_ROWS)
       for (const each of steps) {
         const answers = [model, delta].map((side) => {
-          if ('found' in each) return side.loaded(new Map(each.found.map((entry) => [formatCidr(entry.prefix), entry])))
+          if ('found' in each) {
+            const found = new Map(each.found.map((entry) => [formatCidr(entry.prefix), entry]))
+            return each.inPieces && side === delta ? loadedInPieces(delta, [...found.values()]) : side.loaded(found)
+          }
           if (!('entry' in each)) return side.allowPrune()
           const key = formatCidr(each.entry.prefix)
           if (each.kind === 'want') return side.replace(key, new Map([[key, each.entry]]))
@@ -50,4 +65,27 @@ test('is in the state of a Delta after whatever happens', () => {
     }),
     { numRuns: 300 },
   )
+})
+
+test('what is set or deleted while a scan is under way is no drift, and a later scan ends an earlier one', () => {
+  const entry = (n: number, identity = 1): IpcacheEntry => ({
+    ...{ prefix: { address: n as Address, bits: 32 }, identity, tunnel: undefined, clusterId: 1 },
+    ...{ remoteCluster: false, isNode: false },
+  })
+  const key = (n: number): string => formatCidr(entry(n).prefix)
+  const delta = new PrefixDelta(IPCACHE_ROWS)
+  for (const n of [1, 2, 3, 4]) {
+    delta.replace(key(n), new Map([[key(n), entry(n)]]))
+    delta.wasSet(key(n), entry(n))
+  }
+  const scan = delta.scan()
+  expect(scan.found([entry(1)])).toBe(0)
+  delta.wasSet(key(5), entry(5))
+  delta.wasSet(key(2), entry(2, 7))
+  delta.wasDeleted(key(3))
+  expect(scan.found([entry(2, 7)])).toBe(0)
+  expect([...scan.missing()].flat()).toEqual([key(4)])
+  expect(scan.current).toBe(true)
+  delta.scan()
+  expect(scan.current).toBe(false)
 })
