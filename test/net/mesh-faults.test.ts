@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { ExplainReport } from '../../agent/api/types.ts'
+import type { ExplainReport, StatusReport } from '../../agent/api/types.ts'
+import { SERVICE_MAP } from '../../agent/maps/service.ts'
 import { AgentHost } from './agent-process.ts'
 import { EtcdProcess } from './etcd.ts'
 import { announce, announceEast, EAST_SERVICE, exportEast } from './mesh-fixture.ts'
@@ -55,6 +56,8 @@ const NO_ROUTES = { 'auto-direct-node-routes': 'false' }
 
 afterEach(async () => {
   await host.close()
+  // Connections that nobody answers would keep it, and the name of its other end, for a while.
+  sandbox.run('ip', 'link', 'del', 'up0')
   await east[Symbol.asyncDispose]()
   await south[Symbol.asyncDispose]()
   await sandbox.stop()
@@ -113,6 +116,84 @@ describe('etcd', () => {
     await next.until('south is ready', ({ clusterMesh }) => clusterMesh.clusters.some((each) => each.ready))
     expect((await inMaps()).map((address) => address.replace(/[()]/g, '')).sort()).toEqual([...EAST, ...SOUTH].sort())
   })
+})
+
+describe('packets that are dropped on the way', () => {
+  const FAR = '169.254.78.1'
+  let far: EtcdProcess
+
+  beforeEach(async () => {
+    // An address of its own, so that only east is behind the hole.
+    sandbox.run('ip', 'addr', 'add', '169.254.78.2/30', 'dev', 'up0')
+    await run('ip', ['addr', 'add', `${FAR}/30`, 'dev', `weft-f${process.pid % 1_000_000}`])
+    far = await EtcdProcess.start(FAR)
+    await announce(far, 'east', { id: 2, leased: true })
+    await exportEast(far)
+    await host.connect('east', far.url)
+  })
+
+  afterEach(() => far[Symbol.asyncDispose]())
+
+  /** Frames for a station that is not there: they go out, nobody takes them, nobody says so. */
+  function hole(open: boolean): void {
+    const to = ['169.254.78.1', 'dev', 'up0']
+    if (open) sandbox.run('ip', 'neigh', 'replace', ...to, 'lladdr', '02:00:00:00:00:99', 'nud', 'permanent')
+    else sandbox.run('ip', 'neigh', 'del', ...to)
+  }
+
+  const eastOf = ({ clusterMesh }: StatusReport) => clusterMesh.clusters.find(({ name }) => name === 'east')!
+
+  /** Every value of the map that publishes services; a service that is written again has another place for its slots. */
+  const kernel = (): string =>
+    sandbox.run('bpftool', 'map', 'dump', 'pinned', `${SANDBOX_BPFFS}/weft/maps/${SERVICE_MAP.name}`, '-j')
+
+  test('a black hole: told by explain, by status and by a counter', async () => {
+    const agent = await host.start(NO_ROUTES)
+    await ready(agent)
+    expect(eastOf(await host.api.status()).losses).toBeUndefined()
+    hole(true)
+    await agent.until('the loss is seen', (status) => eastOf(status).unreachable)
+    expect(await inMaps()).toEqual([...SOUTH, ...EAST.map((address) => `(${address})`)])
+    const socket = ['--socket', `${host.directory}/weft.sock`]
+    const [explain, status] = [
+      await host.weft(['explain', 'service', 'default/webpod', ...socket]),
+      await host.weft(['status', '--verbose', ...socket]),
+    ]
+    expect(explain.stdout).toMatch(/10\.1\.0\.190:8080\/TCP +east +no .*cluster-unreachable\n/)
+    expect(explain.stdout).toContain('cluster east gives no sign of life: connected, but nothing comes from there')
+    expect(status.stdout).toMatch(/└ {2}Err: connected, but nothing comes from there/)
+    expect(status.stdout).toMatch(/└ {2}losses: unreachable=1\n/)
+    await agent.until('the session is given up', (now) => eastOf(now)['num-failures'] > 0)
+    expect(eastOf(await host.api.status()).losses).toMatchObject({ 'etcd-silent': 1, unreachable: 1 })
+    hole(false)
+    await agent.until('east is back', ({ ok }) => ok)
+    await ready(agent)
+  }, 60_000)
+
+  test('a link that flaps: the maps are written when it is left and when it is back, and never between', async () => {
+    const agent = await host.start(NO_ROUTES)
+    await ready(agent)
+    const contents = [kernel()]
+    const look = (): true => {
+      const now = kernel()
+      if (now !== contents.at(-1)) contents.push(now)
+      return true
+    }
+    for (let i = 0; i < 3; i++) {
+      await far.kill()
+      await agent.until(
+        'it went',
+        (now) => look() && eastOf(now).unreachable && /lost|REFUSED/.test(eastOf(now).status),
+      )
+      await far.launch()
+      await agent.until('it is in step', (now) => look() && !/lost|REFUSED/.test(eastOf(now).status))
+    }
+    await agent.until('east is back', ({ ok }) => look() && ok)
+    await ready(agent)
+    look()
+    expect(contents).toHaveLength(3)
+    expect(eastOf(await host.api.status()).losses).toMatchObject({ 'etcd-lost': 3, unreachable: 1 })
+  }, 60_000)
 })
 
 test('a node that no direct route can reach: told with what to do, services of its cluster work', async () => {
