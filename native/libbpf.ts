@@ -22,14 +22,12 @@ type Ref = {
   _writePointer(buffer: Buffer, offset: number, target: Buffer): void
   readPointer(buffer: Buffer, offset: number, length: number): Buffer
 }
-type Library = { get(symbol: string): Buffer }
-type Ffi = {
-  CIF(result: CType, args: readonly CType[]): Buffer
-  DynamicLibrary: new (path: string | null, mode: number) => Library
-}
+type Ffi = { CIF(result: CType, args: readonly CType[]): Buffer }
 type FfiCall = (cif: Buffer, fn: Buffer, result: Buffer, args: Buffer) => void
+/** Functions of the dynamic linker, found by the package itself. */
+type Linker = Readonly<Record<'dlopen' | 'dlsym' | 'dlerror', Buffer>>
 
-type Foreign = { ref: Ref; ffi: Ffi; ffiCall: FfiCall }
+type Foreign = { ref: Ref; ffi: Ffi; ffiCall: FfiCall; linker: Linker }
 
 const RTLD_NOW = 2
 const MAX_ARGS = 7
@@ -71,17 +69,15 @@ type Prepared = { ffiCall: FfiCall; cif: Buffer; fn: Buffer; list: Buffer; slots
 
 /** One C function with its argument slots, bound at its first use: binding costs a millisecond, which short commands notice. */
 class Call {
-  private readonly library: Library
-  private readonly symbol: string
+  private readonly find: () => Buffer
   private readonly resultType: CType
   private readonly args: readonly CType[]
   private readonly words = new Int32Array(new ArrayBuffer(8 * MAX_ARGS))
   private readonly out = new Int32Array(new ArrayBuffer(16))
   private prepared: Prepared | undefined
 
-  constructor(library: Library, symbol: string, resultType: CType, args: readonly CType[]) {
-    this.library = library
-    this.symbol = symbol
+  constructor(find: () => Buffer, resultType: CType, args: readonly CType[]) {
+    this.find = find
     this.resultType = resultType
     this.args = args
   }
@@ -128,7 +124,7 @@ class Call {
     return {
       ffiCall,
       cif: ffi.CIF(this.resultType, this.args),
-      fn: resolve(this.library, this.symbol),
+      fn: this.find(),
       list,
       slots,
       result: Buffer.from(this.out.buffer),
@@ -136,13 +132,35 @@ class Call {
   }
 }
 
-function resolve(library: Library, symbol: string): Buffer {
-  try {
-    return library.get(symbol)
-  } catch (cause) {
-    const reason = 'the installed libbpf has no such function'
-    throw new BpfError({ fn: symbol, code: 'BPF_NO_LIBBPF', reason, hint: 'install libbpf 1.1 or later', cause })
+/** As much memory as ref-napi declares for every pointer that it makes a Buffer of, however short that is. */
+const WINDOW = 0x3fffffff
+const windows: { readonly base: Address; readonly memory: Buffer }[] = []
+
+/**
+ * A Buffer at the address of a function, which is all that is done with it. V8 collects garbage for each GiB that it is told
+ * of, so one pointer stands for all functions near it.
+ */
+function functionAt(address: Address): Buffer {
+  let near = windows.find(({ base }) => address >= base && address < base + WINDOW)
+  if (near === undefined) {
+    const base = Math.max(1, address - Math.floor(WINDOW / 2))
+    near = { base, memory: bufferAt(base, WINDOW) }
+    windows.push(near)
   }
+  return Buffer.from(near.memory.buffer, near.memory.byteOffset + address - near.base, 1)
+}
+
+function bufferAt(address: Address, length: number): Buffer {
+  const pointer = Buffer.alloc(8)
+  pointer.writeBigUInt64LE(BigInt(address))
+  return foreign().ref.readPointer(pointer, 0, length)
+}
+
+function resolve(dl: DynamicLinker, library: Address, symbol: string): Buffer {
+  const address = dl.dlsym.pointer(library, Mem.string(symbol).address)
+  if (address > 0) return functionAt(address)
+  const reason = 'the installed libbpf has no such function'
+  throw new BpfError({ fn: symbol, code: 'BPF_NO_LIBBPF', reason, hint: 'install libbpf 1.1 or later' })
 }
 
 let loadedForeign: Foreign | undefined
@@ -157,8 +175,8 @@ function foreign(): Foreign {
     // ref-napi first: ffi-napi asks for its instance while loading.
     const ref = require('ref-napi') as Ref
     const ffi = require('ffi-napi') as Ffi
-    const { ffi_call: ffiCall } = require('ffi-napi/lib/bindings') as { ffi_call: FfiCall }
-    loadedForeign = { ref, ffi, ffiCall }
+    const bindings = require('ffi-napi/lib/bindings') as { ffi_call: FfiCall; StaticFunctions: Linker }
+    loadedForeign = { ref, ffi, ffiCall: bindings.ffi_call, linker: bindings.StaticFunctions }
     return loadedForeign
   } catch (cause) {
     throw new BpfError({
@@ -171,23 +189,28 @@ function foreign(): Foreign {
   }
 }
 
-function open(name: string | null): Library {
-  const { ffi } = foreign()
-  try {
-    return new ffi.DynamicLibrary(name, RTLD_NOW)
-  } catch (cause) {
+const P = 'pointer'
+
+/** dlopen(3) and its kin. */
+class DynamicLinker {
+  readonly dlsym = new Call(() => foreign().linker.dlsym, P, [P, P])
+  readonly #dlopen = new Call(() => foreign().linker.dlopen, P, [P, 'int'])
+  readonly #dlerror = new Call(() => foreign().linker.dlerror, P, [])
+
+  /** The handle of a library; of everything that is loaded without a name. */
+  open(name: string | null): Address {
+    const handle = this.#dlopen.pointer(name === null ? 0 : Mem.string(name).address, RTLD_NOW)
+    if (handle > 0) return handle
+    const reason = bufferAt(this.#dlerror.pointer(), 1024)
     throw new BpfError({
       fn: 'dlopen',
       code: 'BPF_NO_LIBBPF',
       subject: name ?? 'libc',
-      reason: cause instanceof Error ? cause.message.replace('Dynamic Linking Error: ', '') : 'does not load',
+      reason: reason.toString('utf8', 0, reason.indexOf(0)),
       hint: 'apt-get install libbpf1',
-      cause,
     })
   }
 }
-
-const P = 'pointer'
 
 /** C symbol, result, arguments: as in bpf/bpf.h, bpf/libbpf.h and libc's headers. */
 type Signature = readonly [symbol: string, result: CType, ...args: CType[]]
@@ -265,10 +288,11 @@ const LIBC = {
 
 type Calls = Readonly<Record<keyof typeof BPF | keyof typeof LIBC, Call>>
 
-function bind(library: Library, table: Readonly<Record<string, Signature>>): [string, Call][] {
+function bind(dl: DynamicLinker, library: string | null, table: Readonly<Record<string, Signature>>): [string, Call][] {
+  const handle = dl.open(library)
   return Object.entries(table).map(([name, [symbol, result, ...args]]) => [
     name,
-    new Call(library, symbol, result, args),
+    new Call(() => resolve(dl, handle, symbol), result, args),
   ])
 }
 
@@ -319,9 +343,7 @@ class Helpers {
 
   /** A Buffer over memory that C owns; the caller must keep that memory mapped for as long as anybody can reach the Buffer. */
   view(address: Address, length: number): Buffer {
-    const pointer = Buffer.alloc(8)
-    pointer.writeBigUInt64LE(BigInt(address))
-    return foreign().ref.readPointer(pointer, 0, length)
+    return bufferAt(address, length)
   }
 }
 
@@ -335,7 +357,8 @@ let loaded: Native | undefined
 /** The bound library, loaded at the first call. Throws BPF_NO_LIBBPF when libbpf.so.1 is not installed. */
 export function native(): Native {
   if (loaded === undefined) {
-    const calls = Object.fromEntries([...bind(open('libbpf.so.1'), BPF), ...bind(open(null), LIBC)]) as Calls
+    const dl = new DynamicLinker()
+    const calls = Object.fromEntries([...bind(dl, 'libbpf.so.1', BPF), ...bind(dl, null, LIBC)]) as Calls
     loaded = Object.assign(new Helpers(calls), calls)
   }
   return loaded
