@@ -96,6 +96,23 @@ export const FlowVal = {
   createdS: 36,
 } as const
 
+/** struct frag_key: bytes in all, and where each field starts. */
+export const FragKey = {
+  size: 12,
+  saddr: 0,
+  daddr: 4,
+  id: 8,
+  proto: 10,
+  zero: 11,
+} as const
+
+/** struct frag_val: bytes in all, and where each field starts. */
+export const FragVal = {
+  size: 4,
+  sport: 0,
+  dport: 2,
+} as const
+
 /** struct ipc_key: bytes in all, and where each field starts. */
 export const IpcKey = {
   size: 24,
@@ -208,6 +225,7 @@ export const DropReason = {
   DROP_NAT_NO_MAPPING: 167,
   DROP_NO_FIB: 169,
   DROP_CLUSTER_IP_FROM_OUTSIDE: 174,
+  DROP_FRAG_NOT_FOUND: 175,
   DROP_TTL_EXCEEDED: 196,
 } as const
 
@@ -342,6 +360,14 @@ export const MAPS = {
     keySize: 16,
     valueSize: 40,
     maxEntries: 524288,
+    flags: 0,
+  },
+  w_frag4_v1: {
+    name: 'w_frag4_v1',
+    type: 9,
+    keySize: 12,
+    valueSize: 4,
+    maxEntries: 8192,
     flags: 0,
   },
   w_ipc_v1: {

@@ -38,6 +38,17 @@ typedef struct __sk_buff ctx_t;
 		ptr_;                                                                                                  \
 	})
 
+/* The device that the packet came by. In C the compiler may move the field's address about, and the verifier refuses that. */
+static __always_inline __u32 ctx_ingress(const ctx_t *ctx)
+{
+	__u32 ifindex;
+
+	asm volatile("%0 = *(u32 *)(%1 + %2)"
+		     : "=r"(ifindex)
+		     : "r"(ctx), "i"(__builtin_offsetof(ctx_t, ingress_ifindex)));
+	return ifindex;
+}
+
 static __always_inline void *ctx_data(const ctx_t *ctx)
 {
 	return ctx_pointer(ctx, data);
@@ -57,7 +68,7 @@ static __always_inline __u32 ctx_len(const ctx_t *ctx)
 
 static __always_inline __u32 ctx_ifindex(const ctx_t *ctx)
 {
-	return ctx->ingress_ifindex;
+	return ctx_ingress(ctx);
 }
 
 /* Frames for other stations do not get past the driver. */

@@ -21,6 +21,8 @@ enum drop_reason {
 	DROP_NAT_NO_MAPPING = 167,
 	DROP_NO_FIB = 169,
 	DROP_CLUSTER_IP_FROM_OUTSIDE = 174,
+	/* A later fragment whose first one did not come by, or whose flow is gone. */
+	DROP_FRAG_NOT_FOUND = 175,
 	DROP_TTL_EXCEEDED = 196,
 };
 

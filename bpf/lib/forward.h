@@ -2,7 +2,7 @@
 #ifndef WEFT_FORWARD_H
 #define WEFT_FORWARD_H
 
-#include "packet.h"
+#include "rewrite.h"
 
 /* Tests and benchmarks: leave through this device without asking the routing table. */
 const volatile __u32 cfg_test_ifindex = 0;
@@ -13,7 +13,7 @@ const volatile __u32 cfg_test_ifindex = 0;
 static __always_inline int forward_by(ctx_t *ctx, __u32 ifindex)
 {
 #ifdef WEFT_XDP
-	if (ifindex == ctx->ingress_ifindex)
+	if (ifindex == ctx_ingress(ctx))
 		return XDP_TX;
 #endif
 	return bpf_redirect(ifindex, 0);
@@ -73,13 +73,13 @@ static __always_inline int forward(ctx_t *ctx, const struct pkt *p, const struct
 	}
 	fib = (struct bpf_fib_lookup){
 		.family = FORWARD_AF_INET,
-		.l4_protocol = p->key.proto,
+		.l4_protocol = p->kind == PKT_ICMP_ERROR ? IPPROTO_ICMP : p->key.proto,
 		.sport = rw->sport,
 		.dport = rw->dport,
 		.tos = p->tos,
-		.ipv4_src = rw->saddr,
+		.ipv4_src = rewrite_source(p, rw),
 		.ipv4_dst = rw->daddr,
-		.ifindex = ctx->ingress_ifindex,
+		.ifindex = ctx_ingress(ctx),
 	};
 #ifdef WEFT_XDP
 	/* At tc 0 makes the kernel check the real packet, merged segments and all. */

@@ -6,6 +6,7 @@
 #include "endpoint.h"
 #include "flow_create.h"
 #include "forward.h"
+#include "parse.h"
 #include "select.h"
 
 /* Off: choose and rewrite the destination only, no state, no SNAT. For benchmarks. */
@@ -13,9 +14,6 @@ const volatile bool cfg_track_flows = true;
 
 static __always_inline int ns_emit(ctx_t *ctx, const struct pkt *p, const struct flow_rw *rw, bool local)
 {
-	/* Ports come in the first fragment only: the others could not follow it. */
-	if (p->more_fragments)
-		return -DROP_FRAG_UNSUPPORTED;
 	if (!local)
 		return forward(ctx, p, rw);
 	/* The stack routes it to the pod or the socket, and counts the hop. */
@@ -45,15 +43,16 @@ static __always_inline int ns_new(ctx_t *ctx, const struct pkt *p, const struct 
 	__u32 id;
 	int err;
 
-	/* Mostly for a socket of this node, whose own connection it is. */
-	if (pkt_is_syn_ack(p))
+	/* A SYN+ACK is mostly for a socket of this node, whose own connection it is; ping and errors are for no service. */
+	if (pkt_is_syn_ack(p) || p->key.proto == IPPROTO_ICMP || p->kind == PKT_ICMP_ERROR)
 		return ns_refuse(NULL, p);
 	svc = svc_lookup(p->key.daddr, p->key.dport, p->key.proto, SVC_SCOPE_EXT);
 	if (!svc || !(svc->flags & SVC_ROUTABLE))
 		return ns_refuse(svc, p);
 	*done = true;
-	if (p->more_fragments)
-		return -DROP_FRAG_UNSUPPORTED;
+	/* Its first fragment went somewhere, and nobody knows any more where. */
+	if (p->kind == PKT_LATER_FRAGMENT)
+		return -DROP_FRAG_NOT_FOUND;
 	id = select_backend(svc, &p->key, now);
 	be = id ? backend_lookup(id) : NULL;
 	if (!be)
@@ -85,6 +84,9 @@ static __always_inline bool ns_flow_holds(struct flow_val *flow, const struct pk
 {
 	if (flow_is_over(flow, now))
 		return false;
+	/* An error tells nothing about whether the connection lives. */
+	if (p->kind == PKT_ICMP_ERROR)
+		return true;
 	if (!(flow->flags & FLOW_REV) && (flow_is_reused(flow, p->tcp_flags) || !ns_backend_holds(flow, p)))
 		return false;
 	if (!flow_needs_touch(flow, p, now))
@@ -93,10 +95,10 @@ static __always_inline bool ns_flow_holds(struct flow_val *flow, const struct pk
 	return flow_touch(flow, p, now) || flow->flags & FLOW_REV;
 }
 
-/* Addresses that are kept for services take no fragments without ports. */
+/* The fragments of what is for the node itself come in any order; on addresses kept for services there is no such thing. */
 static __always_inline int ns_fragment(const struct pkt *p)
 {
-	return ns_is_kept(p) ? -DROP_FRAG_UNSUPPORTED : CTX_PASS;
+	return ns_is_kept(p) ? -DROP_FRAG_NOT_FOUND : CTX_PASS;
 }
 
 /*
@@ -133,6 +135,7 @@ static __always_inline int ns_ingress(ctx_t *ctx, struct pkt *p, bool *done)
 	if (!flow || (flow->flags & (FLOW_REV | FLOW_LOCAL)) == (FLOW_REV | FLOW_LOCAL) || !ns_flow_holds(flow, p, now))
 		return ns_new(ctx, p, flow, now, done);
 	*done = true;
+	p->hide_reporter = (flow->flags & (FLOW_REV | FLOW_SNAT)) == FLOW_SNAT;
 	rw = flow->rw;
 	return ns_emit(ctx, p, &rw, flow->flags & FLOW_LOCAL);
 }

@@ -5,6 +5,7 @@
 /* Answers of backends on this node: the service's address in place of the backend's. */
 #include "flow.h"
 #include "forward.h"
+#include "parse.h"
 
 /* The rewrite for an answer of a known flow. */
 static __always_inline bool reply_find(ctx_t *ctx, struct pkt *p, struct flow_rw *rw)
@@ -20,7 +21,7 @@ static __always_inline bool reply_find(ctx_t *ctx, struct pkt *p, struct flow_rw
 	now = clock_s();
 	if (flow_is_over(flow, now))
 		return false;
-	if (flow_needs_touch(flow, p, now))
+	if (p->kind != PKT_ICMP_ERROR && flow_needs_touch(flow, p, now))
 		flow_touch(flow, p, now);
 	*rw = flow->rw;
 	return true;
@@ -34,8 +35,6 @@ static __always_inline int reply_egress(ctx_t *ctx, struct pkt *p, bool *done)
 	if (ctx_is_done(ctx) || !reply_find(ctx, p, &rw))
 		return CTX_PASS;
 	*done = true;
-	if (p->more_fragments)
-		return -DROP_FRAG_UNSUPPORTED;
 	return pkt_rewrite(ctx, p, &rw, false) ?: CTX_PASS;
 }
 
@@ -51,8 +50,6 @@ static __always_inline int reply_from_pod(ctx_t *ctx, struct pkt *p, bool *done)
 	if (!ctx_is_for_us(ctx) || !reply_find(ctx, p, &rw))
 		return CTX_PASS;
 	*done = true;
-	if (p->more_fragments)
-		return -DROP_FRAG_UNSUPPORTED;
 	verdict = forward(ctx, p, &rw);
 	return verdict == -DROP_NO_FIB ? CTX_PASS : verdict;
 }

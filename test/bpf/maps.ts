@@ -12,6 +12,7 @@ import {
   type FlowTuple,
   type FlowValueFields,
 } from '../../agent/maps/flow.ts'
+import { MAPS } from '../../agent/maps/layout.gen.ts'
 import { decodeCounter, METRIC_DIRECTIONS, metricIndex, METRICS_MAP } from '../../agent/maps/metrics.ts'
 import { DROP_REASONS } from '../../agent/maps/drop-reasons.ts'
 import { REVNAT_MAP, revNatKey, revNatValue } from '../../agent/maps/revnat.ts'
@@ -70,6 +71,7 @@ export class DatapathMaps {
       FLOW_TCP_MAP.name,
       FLOW_OTHER_MAP.name,
       AFFINITY_MAP.name,
+      MAPS.w_frag4_v1.name,
     ]) {
       const map = this.get(name)
       const { keys, count } = map.dump()

@@ -16,6 +16,8 @@ export interface PacketSpec {
   readonly options?: number
   /** UDP only: send without a checksum. */
   readonly noChecksum?: boolean
+  /** ICMP: what kind of message; an echo request where nothing is said. */
+  readonly icmp?: IcmpSpec
   readonly fragment?: { readonly offset: number; readonly more: boolean }
   readonly smac?: string
   readonly dmac?: string
@@ -26,6 +28,18 @@ export interface PacketSpec {
   readonly ihl?: number
   /** Total length field in place of the right one. */
   readonly totalLength?: number
+}
+
+export interface IcmpSpec {
+  readonly type?: number
+  readonly code?: number
+  /** Echo. */
+  readonly id?: number
+  /** Errors: the packet that was refused, as its IP header and the first `quoteBytes` behind it (default 8). */
+  readonly quote?: PacketSpec
+  readonly quoteBytes?: number
+  /** Type 3, code 4. */
+  readonly mtu?: number
 }
 
 const ETH = 14
@@ -71,7 +85,7 @@ function buildL4(spec: PacketSpec): Buffer {
   const proto = spec.proto ?? DEFAULTS.proto
   const payload = Buffer.from(spec.payload ?? DEFAULTS.payload)
   const header = Buffer.alloc(proto === 'tcp' ? 20 : 8)
-  if (proto === 'icmp') return Buffer.concat([Buffer.from([8, 0, 0, 0, 0, 1, 0, 1]), payload])
+  if (proto === 'icmp') return buildIcmp(spec.icmp ?? {}, payload)
   header.writeUInt16BE(spec.sport ?? DEFAULTS.sport, 0)
   header.writeUInt16BE(spec.dport ?? DEFAULTS.dport, 2)
   if (proto === 'udp') {
@@ -83,6 +97,18 @@ function buildL4(spec: PacketSpec): Buffer {
     header.writeUInt16BE(0xfaf0, 14)
   }
   return Buffer.concat([header, payload])
+}
+
+function buildIcmp(spec: IcmpSpec, payload: Buffer): Buffer {
+  const { type = 8, code = 0, id = 1, quote, quoteBytes = 8, mtu = 0 } = spec
+  const header = Buffer.from([type, code, 0, 0, 0, 0, 0, 0])
+  header.writeUInt16BE(quote === undefined ? id : 0, 4)
+  header.writeUInt16BE(quote === undefined ? 1 : mtu, 6)
+  const quoted = quote === undefined ? payload : build(quote).subarray(ETH)
+  const length = quote === undefined ? payload.length : ((quoted[0] ?? 0) & 15) * 4 + quoteBytes
+  const message = Buffer.concat([header, quoted.subarray(0, length)])
+  message.writeUInt16BE(~sum(message) & 0xffff, 2)
+  return message
 }
 
 function mac(text: string): Buffer {

@@ -56,6 +56,7 @@ const MAX_ENTRIES = {
   w_flow4t_v1: 8192,
   w_flow4a_v1: 8192,
   w_aff4_v1: 1024,
+  w_frag4_v1: 1024,
 }
 
 /** Where the built objects are, seen from the sources and from the compiled tests alike. */

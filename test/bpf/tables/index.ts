@@ -1,6 +1,8 @@
 import type { Case } from '../run.ts'
 import { CHOOSE } from './choose.ts'
 import { FORWARD } from './forward.ts'
+import { FRAGMENTS } from './fragments.ts'
+import { ICMP_ERRORS } from './icmp-errors.ts'
 import { PORTS } from './ports.ts'
 import { REFUSE } from './refuse.ts'
 import { STATE } from './state.ts'
@@ -12,4 +14,6 @@ export const TABLES: readonly (readonly [subject: string, cases: readonly Case[]
   ['choosing', CHOOSE],
   ['flow state', STATE],
   ['source ports', PORTS],
+  ['fragments', FRAGMENTS],
+  ['ICMP errors', ICMP_ERRORS],
 ]

@@ -110,40 +110,7 @@ export const REFUSE: readonly Case[] = [
       {
         send: { ...request, fragment: { offset: 100, more: false } },
         verdict: 'drop',
-        counts: 'DROP_FRAG_UNSUPPORTED',
-      },
-    ],
-  },
-  {
-    description: 'fragments: a first one for a service is dropped before it makes a flow, later ones elsewhere pass',
-    services: [{ ...toRemote, protocol: UDP }],
-    backends: [{ ...REMOTE_BACKEND, protocol: UDP }],
-    steps: [
-      {
-        send: { ...request, proto: 'udp', fragment: { offset: 0, more: true } },
-        verdict: 'drop',
-        counts: 'DROP_FRAG_UNSUPPORTED',
-        flows: [],
-      },
-      { send: { ...request, proto: 'udp', fragment: { offset: 185, more: false } }, verdict: 'pass' },
-      { send: { ...request, dst: NODE, proto: 'udp', fragment: { offset: 0, more: true } }, verdict: 'pass' },
-      { send: { ...request, proto: 'udp' }, verdict: 'redirect', becomes: toPeer },
-      {
-        send: { ...request, proto: 'udp', fragment: { offset: 0, more: true } },
-        verdict: 'drop',
-        counts: 'DROP_FRAG_UNSUPPORTED',
-      },
-    ],
-  },
-  {
-    description: 'a later fragment whose payload looks like our ports is not read as such',
-    services: [toRemote],
-    backends: [REMOTE_BACKEND],
-    steps: [
-      {
-        send: { ...request, fragment: { offset: 1, more: true }, payload: '\x1c\x40\x00\x50'.padEnd(40, '\0') },
-        verdict: 'pass',
-        flows: [],
+        counts: 'DROP_FRAG_NOT_FOUND',
       },
     ],
   },
