@@ -15,7 +15,6 @@ enum drop_reason {
 	DROP_FRAG_NEEDED = 136,
 	DROP_WRITE_ERROR = 141,
 	DROP_FLOW_CREATE_FAILED = 155,
-	DROP_FRAG_UNSUPPORTED = 157,
 	/* No backend for this frontend, or an address kept for services with no such frontend. */
 	DROP_NO_SERVICE = 158,
 	DROP_NAT_NO_MAPPING = 167,

@@ -5,11 +5,10 @@
 #include <linux/errno.h>
 
 #include "flow.h"
+#include "forward.h"
 #include "hash.h"
 #include "service.h"
 
-/* The node's own source address towards backends elsewhere; network order. */
-const volatile __be32 cfg_snat_addr = 0;
 /* Source ports for them, host order, both ends included, at least two. Disjoint from the NodePort range. */
 const volatile __u16 cfg_snat_port_min = 32768;
 const volatile __u16 cfg_snat_port_max = 65535;

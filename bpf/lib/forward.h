@@ -9,6 +9,9 @@ const volatile __u32 cfg_test_ifindex = 0;
 
 #define FORWARD_AF_INET 2
 
+/* The node's own source address towards backends elsewhere and in what it reports; network order. */
+const volatile __be32 cfg_snat_addr = 0;
+
 /* Out by a device; at XDP the one it came by takes it back without a detour. */
 static __always_inline int forward_by(ctx_t *ctx, __u32 ifindex)
 {
@@ -60,13 +63,16 @@ static __always_inline int forward_resolve(ctx_t *ctx, const struct pkt *p, cons
  * Rewrite and route as the packet then is, so that policy routing sees the final source. The routing table is asked first:
  * whatever it refuses leaves the packet untouched.
  */
-static __always_inline int forward(ctx_t *ctx, const struct pkt *p, const struct flow_rw *rw)
+static __always_inline int forward(ctx_t *ctx, struct pkt *p, const struct flow_rw *rw)
 {
 	struct bpf_fib_lookup fib;
 	int err;
 
-	if (p->ttl <= 1)
+	if (p->ttl <= 1) {
+		p->say = ICMP_SAY_TTL_EXCEEDED;
+		p->say_from = cfg_snat_addr;
 		return -DROP_TTL_EXCEEDED;
+	}
 	if (cfg_test_ifindex) {
 		err = pkt_rewrite(ctx, p, rw, true);
 		return err ? err : forward_by(ctx, cfg_test_ifindex);
@@ -92,6 +98,8 @@ static __always_inline int forward(ctx_t *ctx, const struct pkt *p, const struct
 	case BPF_FIB_LKUP_RET_NO_NEIGH:
 		return forward_resolve(ctx, p, rw, &fib);
 	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
+		p->say = ICMP_SAY_FRAG_NEEDED;
+		p->say_mtu = fib.mtu_result;
 		return -DROP_FRAG_NEEDED;
 	default:
 		return -DROP_NO_FIB;

@@ -12,6 +12,11 @@ enum icmp_type {
 	ICMP_TIME_EXCEEDED = 11,
 };
 
+/* Type and code of the errors that programs send themselves. */
+#define ICMP_SAY_PORT_UNREACHABLE (ICMP_UNREACHABLE << 8 | 3)
+#define ICMP_SAY_FRAG_NEEDED (ICMP_UNREACHABLE << 8 | 4)
+#define ICMP_SAY_TTL_EXCEEDED (ICMP_TIME_EXCEEDED << 8)
+
 struct icmp_hdr {
 	__u8 type;
 	__u8 code;

@@ -12,7 +12,10 @@
 /* Off: choose and rewrite the destination only, no state, no SNAT. For benchmarks. */
 const volatile bool cfg_track_flows = true;
 
-static __always_inline int ns_emit(ctx_t *ctx, const struct pkt *p, const struct flow_rw *rw, bool local)
+/* Whether clients are told that a service has no backend, instead of being left to wait. */
+const volatile bool cfg_no_backend_reject = true;
+
+static __always_inline int ns_emit(ctx_t *ctx, struct pkt *p, const struct flow_rw *rw, bool local)
 {
 	if (!local)
 		return forward(ctx, p, rw);
@@ -34,7 +37,15 @@ static __always_inline int ns_refuse(const struct svc_val *svc, const struct pkt
 	return ns_is_kept(p) ? -DROP_NO_SERVICE : CTX_PASS;
 }
 
-static __always_inline int ns_new(ctx_t *ctx, const struct pkt *p, const struct flow_val *old, __u32 now, bool *done)
+/* Silence where others may have backends: whoever asked is to try another node. */
+static __always_inline int ns_no_backend(const struct svc_val *svc, struct pkt *p)
+{
+	if (cfg_no_backend_reject && !(svc->flags & SVC_ETP_LOCAL))
+		p->say = ICMP_SAY_PORT_UNREACHABLE;
+	return -DROP_NO_SERVICE;
+}
+
+static __always_inline int ns_new(ctx_t *ctx, struct pkt *p, const struct flow_val *old, __u32 now, bool *done)
 {
 	struct flow_rw rw = {};
 	struct svc_val *svc;
@@ -56,7 +67,7 @@ static __always_inline int ns_new(ctx_t *ctx, const struct pkt *p, const struct 
 	id = select_backend(svc, &p->key, now);
 	be = id ? backend_lookup(id) : NULL;
 	if (!be)
-		return -DROP_NO_SERVICE;
+		return ns_no_backend(svc, p);
 
 	if (!cfg_track_flows) {
 		flow_rw_set_dst(&rw, &p->key, be->addr, be->port);
@@ -127,6 +138,7 @@ static __always_inline int ns_ingress(ctx_t *ctx, struct pkt *p, bool *done)
 		return parsed < 0 ? parsed : CTX_PASS;
 	if (ns_is_own_answer(p))
 		return CTX_PASS;
+	p->say_from = p->key.daddr;
 
 	now = cfg_track_flows ? clock_s() : 0;
 	if (cfg_track_flows)
@@ -135,6 +147,8 @@ static __always_inline int ns_ingress(ctx_t *ctx, struct pkt *p, bool *done)
 	if (!flow || (flow->flags & (FLOW_REV | FLOW_LOCAL)) == (FLOW_REV | FLOW_LOCAL) || !ns_flow_holds(flow, p, now))
 		return ns_new(ctx, p, flow, now, done);
 	*done = true;
+	if (flow->flags & FLOW_REV)
+		p->say_from = cfg_snat_addr;
 	p->hide_reporter = (flow->flags & (FLOW_REV | FLOW_SNAT)) == FLOW_SNAT;
 	rw = flow->rw;
 	return ns_emit(ctx, p, &rw, flow->flags & FLOW_LOCAL);

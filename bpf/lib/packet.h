@@ -48,9 +48,13 @@ struct pkt {
 	__be16 ip_id;
 	/* ICMP errors: the transport header that is quoted, who sent the error, and whether nobody else may see that. */
 	__u8 hide_reporter;
-	__u8 zero[3];
+	__u8 zero;
+	/* If this packet is dropped: what its sender is told, as type << 8 | code (0: nothing), by whom, and the MTU. */
+	__u16 say;
 	__u32 quote_l4_off;
 	__be32 reporter;
+	__be32 say_from;
+	__u32 say_mtu;
 };
 
 /* Whoever sends this opens a connection: it answers nothing. */

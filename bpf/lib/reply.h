@@ -50,6 +50,7 @@ static __always_inline int reply_from_pod(ctx_t *ctx, struct pkt *p, bool *done)
 	if (!ctx_is_for_us(ctx) || !reply_find(ctx, p, &rw))
 		return CTX_PASS;
 	*done = true;
+	p->say_from = cfg_snat_addr;
 	verdict = forward(ctx, p, &rw);
 	return verdict == -DROP_NO_FIB ? CTX_PASS : verdict;
 }

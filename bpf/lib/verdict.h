@@ -4,6 +4,7 @@
 
 #include "ctx.h"
 #include "event.h"
+#include "icmp_send.h"
 #include "packet.h"
 
 /* The one place where packets are counted and drops are told. */
@@ -16,7 +17,7 @@ static __always_inline int verdict_account(ctx_t *ctx, const struct pkt *p, enum
 	}
 	met_count(dir, -verdict, ctx_len(ctx));
 	event_drop(dir, -verdict, ctx_ifindex(ctx), &p->key, ctx_len(ctx));
-	return CTX_DROP;
+	return p->say ? icmp_send(ctx, p) : CTX_DROP;
 }
 
 #endif /* WEFT_VERDICT_H */

@@ -10,6 +10,8 @@ export interface PacketSpec {
   /** TCP: any of S A F R P. */
   readonly flags?: string
   readonly ttl?: number
+  /** Identification, 0x1234 where nothing is said. */
+  readonly id?: number
   readonly tos?: number
   readonly payload?: string | Buffer
   /** Bytes of IP options; a multiple of 4. */
@@ -40,6 +42,8 @@ export interface IcmpSpec {
   readonly quoteBytes?: number
   /** Type 3, code 4. */
   readonly mtu?: number
+  /** As the programs quote: the whole transport header, with a checksum that is the same when a device finishes it again. */
+  readonly own?: boolean
 }
 
 const ETH = 14
@@ -100,15 +104,26 @@ function buildL4(spec: PacketSpec): Buffer {
 }
 
 function buildIcmp(spec: IcmpSpec, payload: Buffer): Buffer {
-  const { type = 8, code = 0, id = 1, quote, quoteBytes = 8, mtu = 0 } = spec
+  const { type = 8, code = 0, id = 1, quote, mtu = 0 } = spec
+  const header4 = quote?.proto === 'udp' ? 8 : 20
+  const quoteBytes = spec.own === true ? header4 : (spec.quoteBytes ?? 8)
   const header = Buffer.from([type, code, 0, 0, 0, 0, 0, 0])
   header.writeUInt16BE(quote === undefined ? id : 0, 4)
   header.writeUInt16BE(quote === undefined ? 1 : mtu, 6)
   const quoted = quote === undefined ? payload : build(quote).subarray(ETH)
   const length = quote === undefined ? payload.length : ((quoted[0] ?? 0) & 15) * 4 + quoteBytes
   const message = Buffer.concat([header, quoted.subarray(0, length)])
+  if (spec.own === true) settleChecksum(message.subarray(message.length - header4))
   message.writeUInt16BE(~sum(message) & 0xffff, 2)
   return message
+}
+
+/** Stores the x with x = ~(sum with x), modulo 65535. */
+function settleChecksum(header: Buffer): void {
+  const at = header.length === 8 ? 6 : 16
+  header.writeUInt16BE(0, at)
+  const half = ((~sum(header) & 0xffff) * 32768) % 65535
+  header.writeUInt16BE(half === 0 ? 0xffff : half, at)
 }
 
 function mac(text: string): Buffer {
@@ -124,7 +139,7 @@ export function build(spec: PacketSpec): Buffer {
   ip[0] = 0x40 | (spec.ihl ?? ip.length / 4)
   ip[1] = spec.tos ?? DEFAULTS.tos
   ip.writeUInt16BE(spec.totalLength ?? ip.length + l4.length, 2)
-  ip.writeUInt16BE(0x1234, 4)
+  ip.writeUInt16BE(spec.id ?? 0x1234, 4)
   ip.writeUInt16BE((spec.fragment?.more === true ? 0x2000 : 0) | (spec.fragment?.offset ?? 0), 6)
   ip[8] = spec.ttl ?? DEFAULTS.ttl
   ip[9] = PROTOCOLS[proto]

@@ -27,6 +27,7 @@ const local = {
   endpoints: [POD],
 }
 const kept = { id: 9, address: VIP, port: 0, protocol: 0, flags: ['WILDCARD_DROP'], backends: [] } as const
+const answer: PacketSpec = { ...localReply, proto: 'udp' }
 /** A later fragment has no ports to rewrite. */
 const onlyAddresses = { ...toPeer, dport: 80 } as const
 
@@ -47,12 +48,8 @@ export const FRAGMENTS: readonly Case[] = [
     steps: [
       { send: { ...udp, fragment: first }, verdict: 'pass', becomes: { dst: POD, dport: 8080 } },
       { send: { ...udp, fragment: last }, verdict: 'pass', becomes: { dst: POD } },
-      ...[first, last].map((fragment) => ({
-        send: { ...localReply, proto: 'udp', fragment } as PacketSpec,
-        hook: 'egress' as const,
-        verdict: 'pass' as const,
-        becomes: { src: VIP, sport: 80 },
-      })),
+      { send: { ...answer, fragment: first }, hook: 'egress', verdict: 'pass', becomes: { src: VIP, sport: 80 } },
+      { send: { ...answer, fragment: last }, hook: 'egress', verdict: 'pass', becomes: { src: VIP } },
     ],
   },
   {

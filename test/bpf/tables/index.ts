@@ -3,6 +3,7 @@ import { CHOOSE } from './choose.ts'
 import { FORWARD } from './forward.ts'
 import { FRAGMENTS } from './fragments.ts'
 import { ICMP_ERRORS } from './icmp-errors.ts'
+import { ICMP_SENT } from './icmp-sent.ts'
 import { PORTS } from './ports.ts'
 import { REFUSE } from './refuse.ts'
 import { STATE } from './state.ts'
@@ -16,4 +17,5 @@ export const TABLES: readonly (readonly [subject: string, cases: readonly Case[]
   ['source ports', PORTS],
   ['fragments', FRAGMENTS],
   ['ICMP errors', ICMP_ERRORS],
+  ['ICMP errors of our own', ICMP_SENT],
 ]

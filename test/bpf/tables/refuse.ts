@@ -1,7 +1,7 @@
 import type { Case } from '../run.ts'
 import { expectThat } from '../run.ts'
 import { NODE, POD } from '../world.ts'
-import { LOCAL_BACKEND, localReply, REMOTE_BACKEND, request, toLocal, toPeer, toRemote, UDP, VIP } from './common.ts'
+import { LOCAL_BACKEND, localReply, REMOTE_BACKEND, request, toLocal, toPeer, toRemote, VIP } from './common.ts'
 
 const wildcard = { id: 9, address: VIP, port: 0, protocol: 0, flags: ['WILDCARD_DROP'], backends: [] } as const
 
@@ -88,16 +88,6 @@ export const REFUSE: readonly Case[] = [
     services: [{ ...toRemote, scope: 'INT', flags: ['ROUTABLE', 'TWO_SCOPES'] }],
     backends: [REMOTE_BACKEND],
     steps: [{ send: request, verdict: 'pass', flows: [] }],
-  },
-  {
-    description: 'no backend',
-    services: [{ ...toRemote, backends: [] }],
-    steps: [{ send: request, verdict: 'drop', counts: 'DROP_NO_SERVICE', flows: [] }],
-  },
-  {
-    description: 'a slot that leads to no backend',
-    services: [toRemote],
-    steps: [{ send: request, verdict: 'drop', counts: 'DROP_NO_SERVICE', flows: [] }],
   },
   {
     description: 'an address kept for services: its frontend works, other ports, protocols and fragments are dropped',
