@@ -1,5 +1,5 @@
 import type { JsonObject } from './go-json.ts'
-import { boolField, goString, goStruct, objectField, field, stringField, WireError } from './go-json.ts'
+import { boolField, field, goString, goStruct, isObject, stringField, WireError } from './go-json.ts'
 
 /**
  * What a kvstoremesh knows of its connection to the cluster it copies: the field `link` of the cluster-config it writes, which
@@ -30,15 +30,20 @@ export function encodeLink(link: ClusterLink): string {
   ])
 }
 
-/** Undefined when the record has none, as other people's have. Throws WireError. */
+/** Undefined when the record has none, as other people's have, or one that is not ours: nothing is told about the link then. */
 export function decodeLink(record: JsonObject): ClusterLink | undefined {
-  if (field(record, 'link') === undefined) return undefined
-  const link = objectField(record, 'link')
-  return {
-    connected: boolField(link, 'connected'),
-    silentSince: timeField(link, 'silentSince'),
-    at: timeField(link, 'at'),
-    reason: stringField(link, 'reason'),
+  const link = field(record, 'link')
+  if (!isObject(link)) return undefined
+  try {
+    return {
+      connected: boolField(link, 'connected'),
+      silentSince: timeField(link, 'silentSince'),
+      at: timeField(link, 'at'),
+      reason: stringField(link, 'reason'),
+    }
+  } catch (error) {
+    if (error instanceof WireError) return undefined
+    throw error
   }
 }
 

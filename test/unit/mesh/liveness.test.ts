@@ -88,3 +88,13 @@ test('stopped, it says nothing more', () => {
   clock.step(600_000)
   expect(log).toEqual([])
 })
+
+test('a silence that is told of counts from when it began', () => {
+  alive(5000)
+  liveness.settled(true)
+  liveness.silentFor(4000)
+  clock.step(6000)
+  expect(log).toEqual(['unreachable 11000'])
+  liveness.silentFor(400_000)
+  expect(log).toEqual(['unreachable 11000', 'expired 11000'])
+})
