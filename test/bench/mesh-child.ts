@@ -36,13 +36,13 @@ export interface MeshJob {
   readonly mapEntries: number
 }
 
-/** A job once, then `watch` (a phase begins) and what ends the phase, in turn. */
-export type MeshOrder = MeshJob | 'watch' | 'stop' | Until
+/** A job once, then `watch` (a phase begins) and what ends the phase, in turn; `audit` is a phase by itself. */
+export type MeshOrder = MeshJob | 'watch' | 'audit' | 'stop' | Until
 
-/** A phase ends with so many events, or so many backends; `ready`: and every cluster in step. */
+/** A phase ends with so many events, or so many services with backends; `ready`: and every cluster in step. */
 export interface Until {
   readonly events?: number
-  readonly backends?: number
+  readonly services?: number
   readonly ready?: boolean
 }
 
@@ -58,6 +58,8 @@ export interface MeshReply {
   readonly endpoints: number
   readonly backends: number
   readonly events: number
+  /** Messages they came in; of `receive` only. */
+  readonly responses: number
   readonly delayP99: number
   readonly delayMax: number
   /** When the kernel's map had each key of this phase, by monotonic clock in milliseconds. */
@@ -71,8 +73,11 @@ interface Reader {
   /** All that came is where it belongs. */
   settled(): Promise<void>
   endpoints(): number
+  services(): number
   backends(): number
   events(): number
+  responses(): number
+  audit(): Promise<void>
   written(): (readonly [string, number])[]
   stop(): Promise<void>
 }
@@ -87,6 +92,7 @@ async function receiver(job: MeshJob): Promise<Reader> {
   const end = prefixEnd(job.prefix)
   let keys = 0
   let events = 0
+  let responses = 0
   const stream = await client.watchClient.watch()
   return {
     async listed() {
@@ -100,7 +106,10 @@ async function receiver(job: MeshJob): Promise<Reader> {
         if (!page.more || last === undefined) break
         key = Buffer.concat([last.key, Buffer.from([0])])
       }
-      stream.on('data', (message: { events: IEvent[] }) => (events += message.events.length))
+      stream.on('data', (message: { events: IEvent[] }) => {
+        events += message.events.length
+        if (message.events.length > 0) responses++
+      })
       stream.write({
         create_request: { key: Buffer.from(job.prefix), range_end: end, start_revision: String(BigInt(revision) + 1n) },
       })
@@ -108,8 +117,11 @@ async function receiver(job: MeshJob): Promise<Reader> {
     ready: () => true,
     settled: async () => undefined,
     endpoints: () => keys,
+    services: () => 0,
     backends: () => 0,
     events: () => events,
+    responses: () => responses,
+    audit: async () => undefined,
     written: () => [],
     async stop() {
       stream.cancel()
@@ -154,7 +166,10 @@ async function importer(job: MeshJob): Promise<Reader> {
     },
     endpoints: () => tables.ips.size,
     backends: () => [...tables.backends.values()].reduce((sum, set) => sum + set.endpoints.length, 0),
+    services: () => tables.backends.size,
     events: () => events,
+    responses: () => 0,
+    audit: async () => pipelines?.ipcache.audit(),
     written: () => written.splice(0),
     async stop() {
       await mesh?.stop()
@@ -196,7 +211,7 @@ let reader: Reader | undefined
 /** Not while listing: the notes would count as the agent's memory. */
 let watching = false
 let delay: IntervalHistogram = monitorEventLoopDelay({ resolution: TICK_MS })
-let start = { cpu: 0, at: 0, events: 0 }
+let start = { cpu: 0, at: 0, events: 0, responses: 0 }
 const atStart = memory()
 let before = 0
 
@@ -210,7 +225,10 @@ function memory(): number {
 function begin(): void {
   delay = monitorEventLoopDelay({ resolution: TICK_MS })
   delay.enable()
-  start = { cpu: cpuMs(), at: performance.now(), events: reader?.events() ?? 0 }
+  start = {
+    ...{ cpu: cpuMs(), at: performance.now() },
+    ...{ events: reader?.events() ?? 0, responses: reader?.responses() ?? 0 },
+  }
 }
 
 function reply(): void {
@@ -225,6 +243,7 @@ function reply(): void {
     endpoints: reader!.endpoints(),
     backends: reader!.backends(),
     events: reader!.events() - start.events,
+    responses: reader!.responses() - start.responses,
     delayP99: Math.max(0, delay.percentile(99) / 1e6 - TICK_MS),
     delayMax: Math.max(0, delay.max / 1e6 - TICK_MS),
     written: reader!.written(),
@@ -232,12 +251,10 @@ function reply(): void {
   process.send!(answer)
 }
 
-async function reached({ events = 0, backends = 0, ready = false }: Until): Promise<void> {
+async function reached({ events = 0, services = 0, ready = false }: Until): Promise<void> {
   const { events: first } = start
   const due = (): boolean =>
-    reader!.events() - first >= events &&
-    (backends === 0 || reader!.backends() >= backends) &&
-    (!ready || reader!.ready())
+    reader!.events() - first >= events && reader!.services() >= services && (!ready || reader!.ready())
   while (!due()) await new Promise((resolve) => setTimeout(resolve, 50))
 }
 
@@ -249,6 +266,10 @@ async function handle(order: MeshOrder): Promise<void> {
     watching = true
     begin()
     process.send!('watching')
+  } else if (order === 'audit') {
+    begin()
+    await reader!.audit()
+    reply()
   } else if ('role' in order) {
     reader = order.role === 'receive' ? await receiver(order) : await importer(order)
     before = memory() - atStart

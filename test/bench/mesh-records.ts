@@ -5,8 +5,9 @@ import { MESH_RESOURCES } from '../../agent/types/cluster.ts'
 import { identityRange } from '../../agent/types/identity.ts'
 import { cacheRoot, canaryKey, clusterConfigKey, HEARTBEAT_KEY, resourcePrefix } from '../../agent/types/wire/keys.ts'
 
-/** What etcd takes in one transaction unless told otherwise. */
-const TXN = 128
+/** What the benchmark's etcd takes in one transaction. */
+export const MAX_TXN = 1000
+const TXN = 500
 const IN_FLIGHT = 4
 const FIRST_ADDRESS = 0x0a000000
 const HOST_BASE = 0xac120000
