@@ -12,22 +12,29 @@ export interface Cidr {
 
 export const ANY_ADDRESS = 0 as Address
 
-const DOTTED = /^(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})$/
+const DOT = 0x2e
+const ZERO = 0x30
 
 /**
  * Strict dotted quad: octal-looking or short forms ("010.1.1.1", "10.1") are refused, because other parsers read them
  * as another address. Undefined for anything else, IPv6 included.
  */
 export function parseAddress(text: string): Address | undefined {
-  const match = DOTTED.exec(text)
-  if (match === null) return undefined
   let value = 0
-  for (let i = 1; i <= 4; i++) {
-    const octet = Number(match[i])
-    if (octet > 255) return undefined
+  let at = 0
+  for (let i = 0; i < 4; i++) {
+    if (i > 0 && (at >= text.length || text.charCodeAt(at++) !== DOT)) return undefined
+    const first = at
+    let octet = 0
+    for (; at < text.length && at < first + 3; at++) {
+      const digit = text.charCodeAt(at) - ZERO
+      if (digit < 0 || digit > 9) break
+      octet = octet * 10 + digit
+    }
+    if (at === first || octet > 255 || (at > first + 1 && text.charCodeAt(first) === ZERO)) return undefined
     value = value * 256 + octet
   }
-  return value as Address
+  return at === text.length ? (value as Address) : undefined
 }
 
 export function formatAddress(address: Address): string {

@@ -26,8 +26,6 @@ const BIG_TXN = 500
 /** One change in each message. etcd takes fewer of those. */
 const SINGLE_RATE = 1000
 const IDLE_MS = 2000
-/** Before other programs of this machine; unlike real-time scheduling, a reader's own threads take turns as they always do. */
-const NICE = -15
 
 const EAST: Origin = { name: 'east', id: 2, cached: false }
 
@@ -187,11 +185,9 @@ export async function benchMesh(ids: ReadonlySet<string>): Promise<Result[]> {
   try {
     await putAll(client, ipPairs(EAST, ENDPOINTS))
     await announce(client, EAST)
-    os.setPriority(NICE)
     const figures = await measure(etcd, client)
     return report(figures).filter(({ id }) => ids.has(id))
   } finally {
-    os.setPriority(0)
     client.close()
   }
 }

@@ -27,7 +27,7 @@ const BIG_RANGE = 200_000
  * Bytes of keys and values that are handled at a stretch: other work waits for a few milliseconds at most. An address has
  * some 250, a service with its backends many times that and as many times the work.
  */
-const STRETCH = 1 << 16
+const STRETCH = 1 << 15
 /** Keys that are looked for, or reported gone, at a stretch. */
 const STRETCH_KEYS = 500
 
