@@ -1,6 +1,6 @@
 import type { SlotBackend } from '../types/frontend.ts'
 import type { Service, ServicePort } from '../types/service.ts'
-import type { Draft } from './draft.ts'
+import type { Draft, Side } from './draft.ts'
 import type { Snapshot } from './snapshot.ts'
 import { LOCAL_SOURCE, meshSource } from '../state/sync.ts'
 import { draft, sideOf } from './draft.ts'
@@ -27,10 +27,9 @@ export function restoredCandidates(
   for (const known of drafts) shown.add(key(known.address, known.port))
   for (const slot of restored) {
     if (slot.protocol !== port.protocol || shown.has(key(slot.address, slot.port))) continue
-    const owner = waitingOwner(snap, slot.clusterId)
-    if (owner === undefined) continue
+    const side = waitingSide(snap, service, slot.clusterId)
+    if (side === undefined) continue
     shown.add(key(slot.address, slot.port))
-    const side = sideOf(snap, service, owner)
     const condition = slot.state === 'active' ? 'ready' : slot.state === 'terminating' ? 'serving' : 'not-ready'
     const endpoint = {
       address: slot.address,
@@ -57,17 +56,28 @@ export function restoredCandidates(
 }
 
 /**
- * Name of the cluster a restored backend may still be announced by; undefined when that one has spoken. An id nobody has
- * claimed may belong to any cluster that has not said its id: the name is then unknown.
+ * The cluster a restored backend may still be announced by; undefined when that one has spoken. An id nobody has claimed may
+ * belong to any cluster that has not said its id: where several have not, the name is unknown, and all of them must be silent
+ * for the backend to be avoided.
  */
-function waitingOwner(snap: Snapshot, clusterId: number): string | undefined {
+function waitingSide(snap: Snapshot, service: Service, clusterId: number): Side | undefined {
   if (clusterId === snap.local.clusterId || clusterId === 0) {
-    return snap.isSynced(LOCAL_SOURCE) ? undefined : snap.local.clusterName
+    return snap.isSynced(LOCAL_SOURCE) ? undefined : sideOf(snap, service, snap.local.clusterName)
   }
-  for (const cluster of snap.tables.clusters.values()) {
-    if (cluster.id === clusterId) return snap.isSynced(meshSource(cluster.name)) ? undefined : cluster.name
+  const waiting: string[] = []
+  const nameless: string[] = []
+  for (const { name, id } of snap.tables.clusters.values()) {
+    const spoken = snap.isSynced(meshSource(name))
+    if (id === clusterId) return spoken ? undefined : sideOf(snap, service, name)
+    if (spoken) continue
+    waiting.push(name)
+    if (id === 0) nameless.push(name)
   }
-  return anyUnsynced(snap) ? `id ${clusterId}` : undefined
+  if (!anyUnsynced(snap)) return undefined
+  const sides = (nameless.length > 0 ? nameless : waiting).map((name) => sideOf(snap, service, name))
+  if (sides.length === 1) return sides[0]
+  const unreachable = sides.length > 0 && sides.every((side) => side.unreachable)
+  return { ...sideOf(snap, service, `id ${clusterId}`), unreachable }
 }
 
 function key(address: number, port: number): number {

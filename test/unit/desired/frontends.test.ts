@@ -285,4 +285,28 @@ describe('after a restart', () => {
     restored.set('10.2.47.149:80/TCP', [slot('10.1.0.190', 2)])
     expect(desiredFrontends(snap, WEBPOD).frontends[0]!.group).toMatchObject({ count: 1, slots: [{ clusterId: 2 }] })
   })
+
+  test('a cluster that was silent since the restart is avoided, though it never said its id', () => {
+    const { snap, writer, restored, sync } = world()
+    writer.upsertService(service())
+    writer.upsertBackends(backendSet('west', [endpoint('10.0.0.46')]))
+    restored.set('10.2.47.149:80/TCP', [slot('10.1.0.190', 2)])
+    const selected = (): string[] => {
+      const { slots, count } = desiredFrontends(snap, WEBPOD).frontends[0]!.group
+      return addresses(slots.slice(0, count))
+    }
+    for (const name of ['east', 'north']) {
+      sync.unregister(`mesh/${name}`)
+      sync.register(`mesh/${name}`)
+      writer.upsertCluster(cluster(name, 0))
+    }
+    writer.upsertCluster(cluster('east', 0, { unreachable: true }))
+    expect(selected(), 'it may be one of north').toEqual(['10.0.0.46', '10.1.0.190'])
+    writer.upsertCluster(cluster('north', 3))
+    expect(selected(), 'north has another id').toEqual(['10.0.0.46'])
+    writer.upsertCluster(cluster('north', 0, { unreachable: true }))
+    expect(selected(), 'whosever it is, it is silent').toEqual(['10.0.0.46'])
+    writer.deleteBackends(`west/${WEBPOD}/slice`)
+    expect(selected(), 'the last one is kept').toEqual(['10.1.0.190'])
+  })
 })
