@@ -108,8 +108,8 @@ test-kernel-6.1: build ## every eBPF object on kernel 6.1, booted in QEMU
 	$(Q)scripts/kernel-6.1.sh 2>&1 | tee $(REPORTS)/kernel-6.1.log
 
 .PHONY: chaos
-chaos: build ## three clusters of the lab in a storm of faults; DURATION=600 (seconds), SEED=N repeats one
-	$(Q)nice node --enable-source-maps $(BUILD)/js/test/chaos/main.js --duration $(or $(DURATION),600) $(if $(SEED),--seed $(SEED))
+chaos: build ## three clusters of the lab in a storm of faults; DURATION=600 (seconds), KVSTOREMESH=1; SEED=N repeats one
+	$(Q)nice node --enable-source-maps $(BUILD)/js/test/chaos/main.js --duration $(or $(DURATION),600) $(if $(SEED),--seed $(SEED)) $(if $(KVSTOREMESH),--kvstoremesh)
 
 .PHONY: bench
 bench: build ## ratios against floors and peers; ONLY=D3,E1 runs a part

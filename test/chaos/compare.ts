@@ -42,6 +42,7 @@ export function differences(node: NodeSpec, clusters: readonly ClusterSpec[], tr
 
 function frontendDifferences(truth: Truth, rows: readonly FrontendRow[]): string[] {
   const found: string[] = []
+  const named = (address: string): string => `${truth.names.get(address) ?? 'unknown service'} ${address}`
   const have = new Map<string, string>()
   for (const { address, slots } of rows) {
     const active = slots.filter(({ quarantined }) => !quarantined).map((slot) => slot.address ?? 'nothing')
@@ -49,11 +50,11 @@ function frontendDifferences(truth: Truth, rows: readonly FrontendRow[]): string
   }
   for (const [address, backends] of truth.frontends) {
     const [want, is] = [backends.join(' '), have.get(address)]
-    if (is === undefined) found.push(`${address} is missing; it should have [${want}]`)
-    else if (is !== want) found.push(`${address} has [${is}]; it should have [${want}]`)
+    if (is === undefined) found.push(`${named(address)} is missing; it should have [${want}]`)
+    else if (is !== want) found.push(`${named(address)} has [${is}]; it should have [${want}]`)
     have.delete(address)
   }
-  return [...found, ...[...have].map(([address, is]) => `${address} should not be there; it has [${is}]`)]
+  return [...found, ...[...have].map(([address, is]) => `${named(address)} should not be there; it has [${is}]`)]
 }
 
 function podDifferences(clusters: readonly ClusterSpec[], truth: Truth, rows: readonly IpcacheRow[]): string[] {

@@ -8,6 +8,7 @@ import {
   startAgent,
   startApiserver,
   startEtcd,
+  startKvstoremesh,
   type DaemonName,
 } from '../lab/daemons.ts'
 import { LabError } from '../lab/errors.ts'
@@ -23,8 +24,8 @@ import { monotonic } from './monotonic.ts'
 import type { Network } from './network.ts'
 import type { Fault } from './schedule.ts'
 
-/** A process that was killed has this long to answer once it is started again. */
-const BACK_WITHIN_MS = 60_000
+/** An agent that was killed answers within this time, also when the machine is busy and it is killed again meanwhile. */
+const BACK_WITHIN_MS = 120_000
 
 /** Does to the lab what a schedule says, and keeps what a judge has to know about it. */
 export class Faults {
@@ -54,63 +55,50 @@ export class Faults {
     this.#clocks.launch(`${cluster.name}.exporter`, () => startApiserver(this.#lab, cluster))
   }
 
+  startCopier(cluster: ClusterSpec): void {
+    this.#clocks.launch(`${cluster.name}.copier`, () => startKvstoremesh(this.#lab, cluster))
+  }
+
   /** Puts a fault in place, waits, and takes it away. */
   async inflict({ kind, target, ms, skew = 0 }: Fault): Promise<void> {
-    const lab = this.#lab
+    const cluster = (): ClusterSpec => clusterNamed(this.#topology, target)
     switch (kind) {
       case 'partition':
-        return this.#cut(
-          { kind, target },
-          () => this.#network.partition(this.#cluster(target)),
-          () => this.#network.heal(),
-          ms,
+        return this.#cut({ kind, target }, ms, async (yes) =>
+          yes ? this.#network.partition(cluster()) : this.#network.heal(),
         )
-      case 'link-down': {
-        const node = this.#node(target)
-        return this.#cut(
-          { kind, target },
-          () => this.#network.cable(node, false),
-          () => this.#network.cable(node, true),
-          ms,
-        )
-      }
+      case 'link-down':
+        return this.#cut({ kind, target }, ms, (yes) => this.#network.cable(this.#node(target), !yes))
       case 'etcd-hole':
-        await this.#network.hideEtcd(this.#cluster(target))
-        await delay(ms)
-        return this.#network.showEtcd()
+        return this.#hole(cluster(), ms)
       case 'etcd-reset':
-        return this.#network.resetEtcd(this.#cluster(target))
+        return this.#network.resetEtcd(cluster())
       case 'etcd-kill':
-        await killDaemon(lab, controlPlane(this.#cluster(target)), 'etcd')
-        await delay(ms)
-        startEtcd(lab, this.#cluster(target))
-        return etcdReady(lab, this.#cluster(target))
+        await this.#kill(controlPlane(cluster()), 'etcd', ms, () => startEtcd(this.#lab, cluster()))
+        return etcdReady(this.#lab, cluster())
       case 'etcd-stop':
-        return this.#halt(controlPlane(this.#cluster(target)), 'etcd', ms)
+        return this.#halt(controlPlane(cluster()), 'etcd', ms)
       case 'compact':
-        return this.#compact(this.#cluster(target))
+        return this.#compact(cluster())
       case 'compact-away':
-        await this.#network.hideEtcd(this.#cluster(target))
-        await delay(ms)
-        await this.#compact(this.#cluster(target))
-        return this.#network.showEtcd()
+        return this.#hole(cluster(), ms, () => this.#compact(cluster()))
       case 'exporter-kill':
-        await killDaemon(lab, controlPlane(this.#cluster(target)), 'apiserver')
-        await delay(ms)
-        return this.startExporter(this.#cluster(target))
+        return this.#kill(controlPlane(cluster()), 'apiserver', ms, () => this.startExporter(cluster()))
       case 'exporter-stop':
-        return this.#halt(controlPlane(this.#cluster(target)), 'apiserver', ms)
+        return this.#halt(controlPlane(cluster()), 'apiserver', ms)
       case 'exporter-clock':
         return this.#clocks.set(`${target}.exporter`, skew)
+      case 'copier-kill':
+        return this.#kill(controlPlane(cluster()), 'kvstoremesh', ms, () => this.startCopier(cluster()))
+      case 'copier-stop':
+        return this.#halt(controlPlane(cluster()), 'kvstoremesh', ms)
       case 'agent-kill':
-        return this.#absent(target, async () => {
-          await killDaemon(lab, this.#node(target), 'agent')
-          await delay(ms)
-          this.startAgent(this.#node(target))
-          await this.#answers(target)
+        return this.#absent(target, async (node) => {
+          await this.#kill(node, 'agent', ms, () => this.startAgent(node))
+          await this.#answers(node)
         })
       case 'agent-stop':
-        return this.#absent(target, () => this.#halt(this.#node(target), 'agent', ms))
+        return this.#absent(target, (node) => this.#halt(node, 'agent', ms))
       case 'agent-clock':
         return this.#clocks.set(`${target}.agent`, skew)
     }
@@ -118,24 +106,35 @@ export class Faults {
 
   async #cut(
     { kind, target }: Pick<Cut, 'kind' | 'target'>,
-    apply: () => Promise<void>,
-    lift: () => Promise<void>,
     ms: number,
+    apart: (yes: boolean) => Promise<void>,
   ): Promise<void> {
-    const from = monotonic()
-    const cut: Cut = { kind, target, from, inPlace: Infinity, to: Infinity }
+    const cut: Cut = { kind, target, from: monotonic(), inPlace: Infinity, to: Infinity }
     this.#cuts.push(cut)
-    await apply()
+    await apart(true)
     cut.inPlace = monotonic()
     await delay(ms)
-    await lift()
+    await apart(false)
     cut.to = monotonic()
   }
 
-  async #absent(node: string, work: () => Promise<void>): Promise<void> {
-    const absence: Absence = { node, from: monotonic(), to: Infinity }
+  async #hole(cluster: ClusterSpec, ms: number, last: () => Promise<void> = () => Promise.resolve()): Promise<void> {
+    await this.#network.hideEtcd(cluster)
+    await delay(ms)
+    await last()
+    await this.#network.showEtcd()
+  }
+
+  async #kill(node: NodeSpec, daemon: DaemonName, ms: number, start: () => void): Promise<void> {
+    await killDaemon(this.#lab, node, daemon)
+    await delay(ms)
+    start()
+  }
+
+  async #absent(name: string, work: (node: NodeSpec) => Promise<void>): Promise<void> {
+    const absence: Absence = { node: name, from: monotonic(), to: Infinity }
     this.#absences.push(absence)
-    await work()
+    await work(this.#node(name))
     absence.to = monotonic()
   }
 
@@ -162,13 +161,9 @@ export class Faults {
     })
   }
 
-  async #answers(node: string): Promise<void> {
-    const client = new ApiClient(agentSocket(this.#lab, node))
-    await eventually(() => client.status(), { timeoutMs: BACK_WITHIN_MS, what: `the agent of ${node} answers` })
-  }
-
-  #cluster(name: string): ClusterSpec {
-    return clusterNamed(this.#topology, name)
+  async #answers(node: NodeSpec): Promise<void> {
+    const client = new ApiClient(agentSocket(this.#lab, node.name))
+    await eventually(() => client.status(), { timeoutMs: BACK_WITHIN_MS, what: `the agent of ${node.name} answers` })
   }
 
   #node(name: string): NodeSpec {

@@ -1,13 +1,16 @@
 import { parseArgs } from 'node:util'
 import { Lab } from '../lab/cli.ts'
 import { report } from './report.ts'
+import { labName } from './stage.ts'
 import { storm } from './storm.ts'
 
-/** `node build/js/test/chaos/main.js --duration SECONDS --seed N`: exit status 1 when something does not hold. */
-const { values } = parseArgs({ options: { duration: { type: 'string' }, seed: { type: 'string' } } })
+/** `node build/js/test/chaos/main.js --duration SECONDS --seed N --kvstoremesh`: exit status 1 when something does not hold. */
+const { values } = parseArgs({
+  options: { duration: { type: 'string' }, seed: { type: 'string' }, kvstoremesh: { type: 'boolean' } },
+})
 const ms = Number(values.duration ?? '600') * 1000
 const seed = Number(values.seed ?? Date.now() % 1_000_000)
-const lab = new Lab(process.env['WEFT_LAB'] ?? `chaos-${process.pid}`)
+const lab = new Lab(process.env['WEFT_LAB'] ?? labName())
 const say = (text: string): void => void process.stderr.write(`${text}\n`)
 
 const down = async (): Promise<void> => void (await lab.run(['down']))
@@ -19,7 +22,7 @@ for (const name of ['SIGINT', 'SIGTERM'] as const)
 
 say(`seed ${seed}, ${ms / 1000} s`)
 try {
-  const result = await storm({ lab, seed, ms, say })
+  const result = await storm({ lab, seed, ms, say, kvstoremesh: values.kvstoremesh ?? false })
   process.stdout.write(`${report(seed, ms, result)}\n`)
   process.exitCode = result.lost.length + result.differences.length === 0 ? 0 : 1
 } finally {

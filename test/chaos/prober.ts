@@ -34,6 +34,9 @@ function ask({ name, host, port }: Target): void {
   socket.once('error', (error: NodeJS.ErrnoException) => done(error.code ?? error.message))
 }
 
+// Nobody reads any more: the storm is over, however it ended.
+process.stdout.on('error', () => process.exit(0))
+
 for (const [i, target] of targets.entries()) {
   const every = Number(interval)
   setTimeout(() => setInterval(() => ask(target), every), (every * i) / targets.length)

@@ -26,7 +26,10 @@ export function report(seed: number, ms: number, result: StormResult): string {
   if (lost.length > 0) lines.push('faults around them:', ...around(schedule, lost).map(describeFault))
   if (differences.length > 0) lines.push('differences:', ...differences.slice(0, SHOWN))
   if (differences.length > SHOWN) lines.push(`… and ${differences.length - SHOWN} more`)
-  if (lost.length + differences.length > 0) lines.push(`to repeat it: make chaos SEED=${seed} DURATION=${ms / 1000}`)
+  if (lost.length + differences.length > 0)
+    lines.push(
+      `to repeat it: make chaos SEED=${seed} DURATION=${ms / 1000}${result.kvstoremesh ? ' KVSTOREMESH=1' : ''}`,
+    )
   return lines.join('\n')
 }
 

@@ -24,7 +24,7 @@ export interface Answer {
   readonly by?: string
 }
 
-const INTERVAL_MS = 200
+const INTERVAL_MS = 100
 /** Two retransmissions of a SYN fit in. */
 const TIMEOUT_MS = 3500
 

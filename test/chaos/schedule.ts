@@ -25,6 +25,8 @@ export type FaultKind =
   | 'exporter-kill'
   | 'exporter-stop'
   | 'exporter-clock'
+  | 'copier-kill'
+  | 'copier-stop'
   | 'agent-kill'
   | 'agent-stop'
   | 'agent-clock'
@@ -44,6 +46,8 @@ export interface Fault {
 export interface Places {
   readonly clusters: readonly string[]
   readonly nodes: readonly string[]
+  /** Whether every cluster copies the others into its etcd. */
+  readonly kvstoremesh: boolean
 }
 
 /** A kind, how often beside the others, and the shortest and longest it lasts. */
@@ -54,36 +58,42 @@ interface Lane {
   readonly choices: readonly Choice[]
 }
 
-const LANES: readonly Lane[] = [
-  {
-    gap: [4000, 9000],
-    choices: [
-      ['partition', 3, 5000, 13_000],
-      ['link-down', 2, 400, 8000],
-    ],
-  },
-  {
-    gap: [1500, 5000],
-    choices: [
-      ['etcd-hole', 2, 1000, 9000],
-      ['etcd-reset', 2, 0, 0],
-      ['etcd-kill', 2, 300, 6000],
-      ['etcd-stop', 2, 1000, 8000],
-      ['compact', 1, 0, 0],
-      ['compact-away', 1, 2000, 6000],
-      ['exporter-kill', 2, 300, 5000],
-      ['exporter-stop', 1, 1000, 6000],
-      ['exporter-clock', 1, 0, 0],
-    ],
-  },
-  {
-    gap: [1500, 5000],
-    choices: [
-      ['agent-kill', 2, 300, 5000],
-      ['agent-stop', 1, 1000, 6000],
-      ['agent-clock', 1, 0, 0],
-    ],
-  },
+const NETWORK: Lane = {
+  gap: [4000, 9000],
+  choices: [
+    ['partition', 3, 5000, 13_000],
+    ['link-down', 1, 400, 8000],
+  ],
+}
+
+const EXPORT: Lane = {
+  gap: [1500, 5000],
+  choices: [
+    ['etcd-hole', 2, 1000, 9000],
+    ['etcd-reset', 2, 0, 0],
+    ['etcd-kill', 2, 300, 6000],
+    ['etcd-stop', 2, 1000, 8000],
+    ['compact', 1, 0, 0],
+    ['compact-away', 1, 2000, 6000],
+    ['exporter-kill', 2, 300, 5000],
+    ['exporter-stop', 1, 1000, 6000],
+    ['exporter-clock', 1, 0, 0],
+  ],
+}
+
+const AGENT: Lane = {
+  gap: [2000, 6000],
+  choices: [
+    ['agent-kill', 2, 300, 5000],
+    ['agent-stop', 1, 1000, 6000],
+    ['agent-clock', 1, 0, 0],
+  ],
+}
+
+/** Besides, where clusters copy each other. */
+const COPIERS: readonly Choice[] = [
+  ['copier-kill', 2, 300, 5000],
+  ['copier-stop', 1, 1000, 6000],
 ]
 
 /** The quiet at the start. */
@@ -92,9 +102,11 @@ const MOST_SKEW_S = 86_400
 
 /** Faults in the order in which they begin; all are over before `ms`. */
 export function scheduleOf(seed: number, ms: number, places: Places): Fault[] {
-  return LANES.flatMap((lane, i) => laneOf(lane, randomFrom(seed * LANES.length + i), ms, places)).sort(
-    (a, b) => a.at - b.at,
-  )
+  const exporting = places.kvstoremesh ? { ...EXPORT, choices: [...EXPORT.choices, ...COPIERS] } : EXPORT
+  const lanes = [NETWORK, exporting, AGENT]
+  return lanes
+    .flatMap((lane, i) => laneOf(lane, randomFrom(seed * lanes.length + i), ms, places))
+    .sort((a, b) => a.at - b.at)
 }
 
 function laneOf(lane: Lane, random: () => number, ms: number, places: Places): Fault[] {

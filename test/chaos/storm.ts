@@ -1,46 +1,16 @@
 import { setMaxListeners } from 'node:events'
-import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { ApiClient } from '../../agent/api/client.ts'
-import { describeError } from '../../agent/lib/errors.ts'
-import { eventually } from '../eventually.ts'
-import type { Lab } from '../lab/cli.ts'
-import { agentSocket } from '../lab/daemons.ts'
-import { topologyOf } from '../lab/shape.ts'
-import { put } from '../lab/store.ts'
-import type { NodeSpec, Topology } from '../lab/topology.ts'
-import { Clocks } from './clocks.ts'
-import { differences, readMaps } from './compare.ts'
-import { Faults } from './faults.ts'
 import { judge, type Verdict } from './judge.ts'
 import { monotonic } from './monotonic.ts'
-import { Network } from './network.ts'
-import {
-  backendsOf,
-  clientRoutes,
-  podRoutes,
-  probedManifest,
-  probedServices,
-  type ProbedService,
-  type Route,
-} from './probed.ts'
+import { backendsOf, clientRoutes, podRoutes, type Route } from './probed.ts'
 import { Requests, type Answer } from './requests.ts'
 import { describeFault, scheduleOf, type Fault } from './schedule.ts'
-import { truthOf } from './truth.ts'
-import { Writers } from './writers.ts'
+import { Stage, UNREACHABLE_AFTER_MS, type StageOptions } from './stage.ts'
 
-const CLUSTERS = 3
-const UNREACHABLE_AFTER_MS = 3000
-/** From when a fault is in place, requests may be lost for this long. */
+/** From when a cut is in place, requests may be lost for this long. */
 const GRACE_MS = UNREACHABLE_AFTER_MS + 1000
-const SETTINGS = [`unreachableAfter=${UNREACHABLE_AFTER_MS / 1000}s`, 'probes.intervalMs=500', 'probes.timeoutMs=400']
-/** Everything is in step this long after the last fault. */
-const SETTLE_MS = 60_000
 
-export interface StormOptions {
-  /** One that is not up; it is up when the storm is over, and for the caller to take down. */
-  readonly lab: Lab
-  readonly seed: number
+export interface StormOptions extends StageOptions {
   readonly ms: number
   readonly say: (text: string) => void
 }
@@ -52,6 +22,7 @@ export interface Lost {
 }
 
 export interface StormResult {
+  readonly kvstoremesh: boolean
   readonly schedule: readonly Fault[]
   /** Changed keys. */
   readonly writes: number
@@ -68,57 +39,26 @@ export interface StormResult {
  * by a schedule, clients ask services all the time; then all is lifted, and every node's maps are compared with what the objects
  * say.
  */
-export async function storm({ lab, seed, ms, say }: StormOptions): Promise<StormResult> {
-  const settings = SETTINGS.flatMap((setting) => ['--set', setting])
-  await lab.run(['up', '--clusters', String(CLUSTERS), '--scenario', 'none', '--no-agents', ...settings])
-  const topology = topologyOf(lab.paths)
-  const { clusters } = topology
-  const nodes = clusters.flatMap((cluster) => cluster.nodes)
-  const schedule = scheduleOf(seed, ms, { clusters: clusters.map(nameOf), nodes: nodes.map(nameOf) })
-  const network = new Network(lab.paths, topology)
-  await network.prepare()
-  const faults = new Faults(lab.paths, topology, network, new Clocks(path.join(lab.paths.state, 'clocks')))
-  const writers = new Writers(lab.paths, clusters, seed)
-  const probed = probedServices(clusters)
-
-  writers.writeAll()
-  for (const cluster of clusters) put(lab.paths, cluster, 'probed.yaml', probedManifest(cluster, probed))
-  for (const cluster of clusters) faults.startExporter(cluster)
-  for (const node of nodes) faults.startAgent(node)
-  const compare = async (): Promise<string[]> => {
-    const each = nodes.map(async (node) => {
-      const truth = truthOf(node, clusters, writers.states, probed)
-      return differences(node, clusters, truth, await readMaps(lab.paths, node))
-    })
-    return (await Promise.all(each)).flat()
-  }
-  const settle = async (): Promise<string[]> => {
-    const deadline = monotonic() + SETTLE_MS
-    const unwell = (await Promise.all(nodes.map((node) => isWell(lab, node, SETTLE_MS)))).flat()
-    for (;;) {
-      const found = [...unwell, ...(await compare())]
-      if (found.length === 0 || monotonic() > deadline) return found
-      await delay(500)
-    }
-  }
-  const before = await settle()
-  if (before.length > 0)
-    throw new Error(`the clusters are not in step before the storm: ${before.slice(0, 10).join('; ')}`)
-  say(`${nodes.length} nodes are in step; the storm begins`)
+export async function storm(options: StormOptions): Promise<StormResult> {
+  const { lab, seed, ms, say, kvstoremesh } = options
+  const stage = await Stage.raise(options)
+  const clusters = stage.topology.clusters.map(({ name }) => name)
+  const schedule = scheduleOf(seed, ms, { clusters, nodes: stage.nodes.map(({ name }) => name), kvstoremesh })
+  say('all nodes are in step; the storm begins')
 
   const requests = new Requests(lab.paths)
-  const routes = startRequests(requests, topology, probed)
+  const routes = startRequests(requests, stage)
   const start = monotonic()
   const over = new AbortController()
   setMaxListeners(0, over.signal)
-  const writing = writers.run(over.signal)
+  const writing = stage.writers.run(over.signal)
   try {
     await Promise.all([
       delay(ms, undefined, { signal: over.signal }),
       ...schedule.map(async (fault) => {
         await delay(fault.at, undefined, { signal: over.signal })
         say(describeFault(fault))
-        await faults.inflict(fault)
+        await stage.faults.inflict(fault)
       }),
     ])
   } finally {
@@ -127,42 +67,38 @@ export async function storm({ lab, seed, ms, say }: StormOptions): Promise<Storm
   }
 
   const lifted = monotonic()
-  const left = await settle()
+  const differences = await stage.settle()
   const settledMs = monotonic() - lifted
   await requests.stop()
-  const { answers } = requests
-  const routeOf = new Map(routes.map((route) => [route.name, route]))
+  const told = judgeAll(stage, routes, requests, start)
+  return { kvstoremesh, schedule, writes: stage.writers.writes, settledMs, differences, ...told }
+}
+
+function judgeAll(
+  { topology, faults }: Stage,
+  routes: readonly Route[],
+  { answers }: Requests,
+  start: number,
+): Pick<StormResult, 'verdicts' | 'lost'> {
+  const asked = new Map(
+    routes.map((route) => [route.name, { route, backends: backendsOf(topology.clusters, route.service) }]),
+  )
   const verdicts: Partial<Record<Verdict, number>> = {}
   const lost: Lost[] = []
   for (const answer of answers) {
-    const route = routeOf.get(answer.route)
-    if (route === undefined) throw new TypeError(`nobody asked ${answer.route}`)
-    const verdict = judge(answer, route, backendsOf(clusters, route.service), faults.events, GRACE_MS)
+    const found = asked.get(answer.route)
+    if (found === undefined) throw new TypeError(`nobody asked ${answer.route}`)
+    const verdict = judge(answer, found.route, found.backends, faults.events, GRACE_MS)
     verdicts[verdict] = (verdicts[verdict] ?? 0) + 1
     if (verdict === 'lost') lost.push({ at: answer.start - start, answer })
   }
-  return { schedule, writes: writers.writes, verdicts, lost, settledMs, differences: left }
+  return { verdicts, lost }
 }
-
-/** Empty once a node's agent says that nothing is wrong and nothing is left to do; what it said last otherwise. */
-async function isWell(lab: Lab, node: NodeSpec, timeoutMs: number): Promise<string[]> {
-  const client = new ApiClient(agentSocket(lab.paths, node.name))
-  const what = `${node.name}: its agent says that it is well`
-  const look = async (): Promise<void> => {
-    const { ok, problems, waitingFor } = await client.status()
-    if (!ok) throw new Error([...problems.map(({ message }) => message), ...waitingFor].slice(0, 5).join('; '))
-  }
-  return eventually(look, { what, timeoutMs, everyMs: 500 }).then(
-    () => [],
-    (error: unknown) => [describeError(error)],
-  )
-}
-
-const nameOf = ({ name }: { readonly name: string }): string => name
 
 /** A prober in a pod of each cluster, and one on the client outside. */
-function startRequests(requests: Requests, { clusters, client }: Topology, probed: readonly ProbedService[]): Route[] {
-  const all = clusters.map((cluster) => {
+function startRequests(requests: Requests, { topology, probed }: Stage): Route[] {
+  const { clusters, client } = topology
+  const inside = clusters.flatMap((cluster) => {
     const pod = cluster.pods.find(({ serves }) => !serves)
     if (pod === undefined) throw new TypeError(`${cluster.name} has no pod to ask from`)
     const routes = podRoutes(cluster, pod.node, probed)
@@ -171,5 +107,5 @@ function startRequests(requests: Requests, { clusters, client }: Topology, probe
   })
   const outside = clientRoutes(clusters, probed)
   requests.start(client, outside)
-  return [...all.flat(), ...outside]
+  return [...inside, ...outside]
 }

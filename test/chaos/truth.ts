@@ -1,12 +1,14 @@
 import type { ClusterSpec, NodeSpec } from '../lab/topology.ts'
 import {
   BACKEND_PORT,
+  NAMESPACE,
   SERVICE_PORT,
   backendAddress,
   podAddress,
   podHost,
   podLabels,
   serviceAddress,
+  serviceName,
 } from './objects.ts'
 import type { Condition, ServiceState, WriterState } from './objects.ts'
 import { PROBED_PORT, backendsOf, probedAddress, type ProbedService } from './probed.ts'
@@ -18,6 +20,8 @@ import { PROBED_PORT, backendsOf, probedAddress, type ProbedService } from './pr
 export interface Truth {
   /** Backends that take new connections, sorted, by frontend as `weft bpf lb list` prints it. */
   readonly frontends: ReadonlyMap<string, readonly string[]>
+  /** Whose a frontend is, of services that are gone as well. */
+  readonly names: ReadonlyMap<string, string>
   /** By prefix, of the writers' pods. */
   readonly pods: ReadonlyMap<string, PodTruth>
 }
@@ -38,22 +42,27 @@ export function truthOf(
   const own = clusters.find(({ name }) => name === node.cluster)
   if (own === undefined) throw new TypeError(`no cluster ${node.cluster}`)
   const frontends = new Map<string, readonly string[]>()
+  const names = new Map<string, string>()
   for (const writer of writers) {
     if (writer.cluster !== own) continue
     const peers = writers.filter(({ group, cluster }) => group === writer.group && cluster !== own)
     for (const [i, service] of writer.services.entries()) {
-      if (!service.exists) continue
       const address = `${serviceAddress(own, writer.group, i)}:${SERVICE_PORT}/UDP`
+      names.set(address, `${NAMESPACE}/${serviceName(writer.group, i)}`)
+      if (!service.exists) continue
       frontends.set(address, chosen(writer, peers, i, service))
     }
   }
   for (const service of probed) {
     const backends = backendsOf(clusters, service).map(({ ip }) => `${ip}:80/TCP`)
-    frontends.set(`${probedAddress(own, service)}:${PROBED_PORT}/TCP`, backends.sort())
     // A node port is there for each of the node's addresses, and for sockets of the node that name no address.
-    for (const ip of [node.ip, '0.0.0.0']) frontends.set(`${ip}:${service.nodePort}/TCP`, backends)
+    const ports = [node.ip, '0.0.0.0'].map((ip) => `${ip}:${service.nodePort}/TCP`)
+    for (const address of [`${probedAddress(own, service)}:${PROBED_PORT}/TCP`, ...ports]) {
+      frontends.set(address, backends.sort())
+      names.set(address, `default/${service.name}`)
+    }
   }
-  return { frontends, pods: podsOf(writers) }
+  return { frontends, names, pods: podsOf(writers) }
 }
 
 /** The best there is: ready before serving, and among equals the side that the affinity names. */

@@ -1,11 +1,12 @@
 import { afterAll, expect, test } from 'vitest'
 import { report, requestsOf } from '../chaos/report.ts'
+import { labName } from '../chaos/stage.ts'
 import { storm } from '../chaos/storm.ts'
 import { Lab } from '../lab/cli.ts'
 
 const SECONDS = Number(process.env['WEFT_CHAOS_SECONDS'] ?? '120')
 const SEED = Number(process.env['WEFT_CHAOS_SEED'] ?? Date.now() % 1_000_000)
-const lab = new Lab(`chaos-${process.pid}`)
+const lab = new Lab(labName())
 
 afterAll(async () => {
   await lab.run(['down'])
@@ -17,7 +18,7 @@ test(
   async () => {
     process.stderr.write(`chaos: WEFT_CHAOS_SEED=${SEED} repeats this storm\n`)
     const ms = SECONDS * 1000
-    const result = await storm({ lab, seed: SEED, ms, say: () => undefined })
+    const result = await storm({ lab, seed: SEED, ms, say: () => undefined, kvstoremesh: false })
     const told = report(SEED, ms, result)
     process.stderr.write(`${told}\n`)
     expect(result.lost, told).toEqual([])

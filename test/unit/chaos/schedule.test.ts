@@ -1,7 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { scheduleOf } from '../../chaos/schedule.ts'
 
-const PLACES = { clusters: ['west', 'east', 'north'], nodes: ['west-a', 'west-b', 'east-a', 'north-a'] }
+const PLACES = {
+  clusters: ['west', 'east', 'north'],
+  nodes: ['west-a', 'west-b', 'east-a', 'north-a'],
+  kvstoremesh: true,
+}
 const TEN_MINUTES = 600_000
 
 describe('the schedule of a storm', () => {
@@ -12,7 +16,7 @@ describe('the schedule of a storm', () => {
 
   test('has faults of every kind in ten minutes, and several in two', () => {
     const kinds = new Set(scheduleOf(1, TEN_MINUTES, PLACES).map(({ kind }) => kind))
-    expect(kinds.size).toBe(14)
+    expect(kinds.size).toBe(16)
     expect(scheduleOf(1, 120_000, PLACES).length).toBeGreaterThan(20)
   })
 
