@@ -23,7 +23,6 @@ import { IpcacheTarget } from '../../agent/targets/ipcache.ts'
 import { MAPS } from '../../agent/maps/layout.gen.ts'
 import { BpfMap } from '../../native/index.ts'
 import { cpuMs } from './measure.ts'
-import { allAhead } from './place.ts'
 import { Balancer, createLbMaps, snapshotOf } from './world.ts'
 
 /** What the parent asks for. */
@@ -207,9 +206,6 @@ function kernel(
     auditMs: 0,
   })
 }
-
-// Whoever writes must not be ahead as well: two processes and the collector's threads are more than there are CPUs.
-allAhead()
 
 let reader: Reader | undefined
 /** Not while listing: the notes would count as the agent's memory. */

@@ -1,4 +1,4 @@
-import type { Etcd3 } from 'etcd3'
+import type { Etcd3, ITxnRequest } from 'etcd3'
 import type { Address } from '../../agent/types/address.ts'
 import { formatAddress } from '../../agent/types/address.ts'
 import { MESH_RESOURCES } from '../../agent/types/cluster.ts'
@@ -44,6 +44,18 @@ export function servicePair(origin: Origin, n: number, backends: number): Pair {
   return [`${resourcePrefix('services', origin.name, origin.cached)}bench/${name}`, value]
 }
 
+/** Again when etcd was too busy: its clients are told by then, whatever becomes of the transaction. */
+async function put(client: Etcd3, transaction: ITxnRequest): Promise<void> {
+  for (;;) {
+    try {
+      await client.kv.txn(transaction)
+      return
+    } catch (error) {
+      if (!/timed out|too many requests/.test(String(error))) throw error
+    }
+  }
+}
+
 /** Puts in transactions as big as etcd takes them, a few at a time. */
 export async function putAll(client: Etcd3, pairs: Iterable<Pair>): Promise<void> {
   const rest = pairs[Symbol.iterator]()
@@ -57,7 +69,7 @@ export async function putAll(client: Etcd3, pairs: Iterable<Pair>): Promise<void
         success.push({ request_put: { key: Buffer.from(key), value: Buffer.from(value) } })
       }
       if (success.length === 0) return
-      await client.kv.txn({ success })
+      await put(client, { success })
     }
   }
   await Promise.all(Array.from({ length: IN_FLIGHT }, writer))

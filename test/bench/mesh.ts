@@ -4,11 +4,12 @@ import type { Origin } from './mesh-records.ts'
 import type { Result } from './report.ts'
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import os from 'node:os'
+import { loadavg } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { Etcd3 } from 'etcd3'
 import { EtcdProcess } from '../net/etcd.ts'
 import { announce, ipPair, ipPairs, ipPrefix, MAX_TXN, putAll, servicePairs } from './mesh-records.ts'
+import { sessionAhead } from './place.ts'
 import { ms, result } from './report.ts'
 
 /** Addresses of the big cluster; `MESH_ENDPOINTS` sets another scale. */
@@ -185,7 +186,7 @@ export async function benchMesh(ids: ReadonlySet<string>): Promise<Result[]> {
   try {
     await putAll(client, ipPairs(EAST, ENDPOINTS))
     await announce(client, EAST)
-    const figures = await measure(etcd, client)
+    const figures = await sessionAhead(() => measure(etcd, client))
     return report(figures).filter(({ id }) => ids.has(id))
   } finally {
     client.close()
@@ -221,7 +222,7 @@ function report({ receive, state, agent, many, late }: Figures): Result[] {
     return `${name} ${delayP99.toFixed(0)} (max ${delayMax.toFixed(0)})`
   })
   const ways = `at once (${BIG_TXN}) ${us(event(state.big))}, receiver ${us(event(receive.big))}; singly ${us(event(state.single))}, receiver ${us(event(receive.single))}`
-  const load = `load ${os.loadavg()[0]!.toFixed(1)}`
+  const load = `load ${loadavg()[0]!.toFixed(1)}`
   const n = ENDPOINTS.toLocaleString('en').replaceAll(',', ' ')
   return [
     result({

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { availableParallelism } from 'node:os'
@@ -42,7 +42,19 @@ export async function pinned<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Runs all threads of this process, those to come included, before all others until it ends. */
-export function allAhead(): void {
-  execFileSync('chrt', ['--all-tasks', '--fifo', '-p', '1', pid])
+/** Of the session this process belongs to: how it shares the CPUs with other sessions. */
+const GROUP = '/proc/self/autogroup'
+
+/**
+ * Runs everything of this session before what other sessions run, where the kernel groups by session. Unlike real-time
+ * scheduling, processes and threads in it take turns as they always do.
+ */
+export async function sessionAhead<T>(work: () => Promise<T>): Promise<T> {
+  if (!existsSync(GROUP)) return work()
+  writeFileSync(GROUP, '-20')
+  try {
+    return await work()
+  } finally {
+    writeFileSync(GROUP, '0')
+  }
 }
