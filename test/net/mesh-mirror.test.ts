@@ -221,3 +221,26 @@ test('0 differences after a storm of cuts, restarts and compactions', async () =
   proxy.cut()
   await running
 }, 60_000)
+
+test('a backlog that comes at once leaves turns for others, and a cut in it loses and repeats nothing', async () => {
+  const copy = new Copy()
+  const first = await copy.follow()
+  first.close(new Error('away'))
+  await putMany(3000, (i) => `${i} `.repeat(100))
+  const turns = [0]
+  let watching = true
+  const look = (): void => {
+    turns.push(copy.log.length)
+    if (watching) setImmediate(look)
+  }
+  look()
+  const session = await copy.follow()
+  await eventually(() => copy.log.length > 300, { what: 'some of it' })
+  session.close(new Error('cut'))
+  await copy.follow()
+  await equalsTruth(copy)
+  watching = false
+  expect(Math.max(...turns.map((seen, i) => seen - (turns[i - 1] ?? 0)))).toBeLessThan(400)
+  expect(copy.log.length).toBeLessThanOrEqual(3000 + 100)
+  expect(new Set(copy.log).size).toBe(3000)
+})
