@@ -64,9 +64,7 @@ export class Faults {
     const cluster = (): ClusterSpec => clusterNamed(this.#topology, target)
     switch (kind) {
       case 'partition':
-        return this.#cut({ kind, target }, ms, async (yes) =>
-          yes ? this.#network.partition(cluster()) : this.#network.heal(),
-        )
+        return this.#cut({ kind, target }, ms, (yes) => this.#network.partition(cluster(), yes))
       case 'link-down':
         return this.#cut({ kind, target }, ms, (yes) => this.#network.cable(this.#node(target), !yes))
       case 'etcd-hole':
@@ -119,10 +117,10 @@ export class Faults {
   }
 
   async #hole(cluster: ClusterSpec, ms: number, last: () => Promise<void> = () => Promise.resolve()): Promise<void> {
-    await this.#network.hideEtcd(cluster)
+    await this.#network.hideEtcd(cluster, true)
     await delay(ms)
     await last()
-    await this.#network.showEtcd()
+    await this.#network.hideEtcd(cluster, false)
   }
 
   async #kill(node: NodeSpec, daemon: DaemonName, ms: number, start: () => void): Promise<void> {

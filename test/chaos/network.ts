@@ -8,12 +8,15 @@ import { UPLINK, controlPlane, type ClusterSpec, type HostSpec, type NodeSpec, t
  * no error: its packets are simply never answered.
  */
 
-/** Rules of these kinds have a priority of their own, by which they are removed again. */
+/** Where rules of each kind stand, and where the lookup of own addresses goes, which stands first by itself. */
 const PARTITION = 10
 const ETCD_HOLE = 11
 const LOCAL = 100
 
 const ETCD_PORT = 2379
+
+/** Of each node concerned, the rules it gets, without `rule add`. */
+type Rules = readonly (readonly [node: NodeSpec, rules: readonly string[]])[]
 
 export class Network {
   readonly #lab: LabPaths
@@ -30,35 +33,24 @@ export class Network {
     await Promise.all(this.#nodes.map((node) => this.#ip(node, move)))
   }
 
-  /** No packet passes between a cluster and the others. The client outside still reaches all of them. */
-  async partition(cluster: ClusterSpec): Promise<void> {
-    const others = this.#topology.clusters.filter((other) => other !== cluster)
-    await Promise.all([
-      ...cluster.nodes.map((node) => this.#ip(node, dropFrom(others))),
-      ...others.flatMap(({ nodes }) => nodes).map((node) => this.#ip(node, dropFrom([cluster]))),
+  /** No packet passes between a cluster and the others, or again. The client outside reaches all of them all the time. */
+  async partition(cluster: ClusterSpec, yes: boolean): Promise<void> {
+    const others = this.#othersThan(cluster)
+    await this.#rules(yes, [
+      ...cluster.nodes.map((node) => [node, dropFrom(others)] as const),
+      ...others.flatMap(({ nodes }) => nodes).map((node) => [node, dropFrom([cluster])] as const),
     ])
   }
 
-  async heal(): Promise<void> {
-    await this.#remove(PARTITION)
-  }
-
-  /** Packets between a cluster's etcd and other clusters are dropped, in both directions. */
-  async hideEtcd(cluster: ClusterSpec): Promise<void> {
+  /** Packets between a cluster's etcd and other clusters are dropped, in both directions, or no longer. */
+  async hideEtcd(cluster: ClusterSpec, yes: boolean): Promise<void> {
     const etcd = controlPlane(cluster)
-    const others = this.#topology.clusters.filter((other) => other !== cluster).flatMap(({ nodes }) => nodes)
-    const rule = `rule add pref ${ETCD_HOLE} iif ${UPLINK} ipproto tcp`
-    await Promise.all([
-      this.#ip(
-        etcd,
-        others.map(({ ip }) => `${rule} dport ${ETCD_PORT} from ${ip} blackhole`),
-      ),
-      ...others.map((node) => this.#ip(node, [`${rule} sport ${ETCD_PORT} from ${etcd.ip} blackhole`])),
+    const others = this.#othersThan(cluster).flatMap(({ nodes }) => nodes)
+    const rule = `pref ${ETCD_HOLE} iif ${UPLINK} ipproto tcp`
+    await this.#rules(yes, [
+      [etcd, others.map(({ ip }) => `${rule} dport ${ETCD_PORT} from ${ip} blackhole`)],
+      ...others.map((node) => [node, [`${rule} sport ${ETCD_PORT} from ${etcd.ip} blackhole`]] as const),
     ])
-  }
-
-  async showEtcd(): Promise<void> {
-    await this.#remove(ETCD_HOLE)
   }
 
   /** Resets every connection of other clusters with this etcd. */
@@ -77,9 +69,19 @@ export class Network {
     return this.#topology.clusters.flatMap(({ nodes }) => nodes)
   }
 
-  async #remove(priority: number): Promise<void> {
-    const all = `while ip rule del pref ${priority} 2>/dev/null; do :; done`
-    await Promise.all(this.#nodes.map((node) => must(this.#in(node, ['bash', '-c', all]))))
+  #othersThan(cluster: ClusterSpec): ClusterSpec[] {
+    return this.#topology.clusters.filter((other) => other !== cluster)
+  }
+
+  async #rules(yes: boolean, rules: Rules): Promise<void> {
+    const verb = yes ? 'add' : 'del'
+    const each = rules.map(([node, lines]) =>
+      this.#ip(
+        node,
+        lines.map((line) => `rule ${verb} ${line}`),
+      ),
+    )
+    await Promise.all(each)
   }
 
   #in(host: HostSpec, command: readonly string[]): string[] {
@@ -94,5 +96,5 @@ export class Network {
 function dropFrom(clusters: readonly ClusterSpec[]): string[] {
   return clusters
     .flatMap(({ podCidr, nodes }) => [podCidr, ...nodes.map(({ ip }) => ip)])
-    .map((source) => `rule add pref ${PARTITION} iif ${UPLINK} from ${source} blackhole`)
+    .map((source) => `pref ${PARTITION} iif ${UPLINK} from ${source} blackhole`)
 }

@@ -3,7 +3,7 @@ import { randomFrom } from './random.ts'
 /**
  * What goes wrong in a storm, and when: a pure function of seed, length and names, so that a seed repeats a storm.
  *
- * Three lanes run beside each other, in each of them one fault at a time: the network between and in clusters, what clusters
+ * Three lanes run beside each other, in each of them one fault at a time (on a machine too busy to keep the times, later): the network between and in clusters, what clusters
  * export (etcd and exporter), and agents.
  */
 
@@ -32,6 +32,8 @@ export type FaultKind =
   | 'agent-clock'
 
 export interface Fault {
+  /** Of one lane, a fault begins when the one before it is over. */
+  readonly lane: number
   /** Milliseconds from the start of the storm. */
   readonly at: number
   /** How long it lasts; 0 for what happens and is over. */
@@ -105,13 +107,15 @@ export function scheduleOf(seed: number, ms: number, places: Places): Fault[] {
   const exporting = places.kvstoremesh ? { ...EXPORT, choices: [...EXPORT.choices, ...COPIERS] } : EXPORT
   const lanes = [NETWORK, exporting, AGENT]
   return lanes
-    .flatMap((lane, i) => laneOf(lane, randomFrom(seed * lanes.length + i), ms, places))
+    .flatMap((lane, i) =>
+      laneOf(lane, randomFrom(seed * lanes.length + i), ms, places).map((fault) => ({ ...fault, lane: i })),
+    )
     .sort((a, b) => a.at - b.at)
 }
 
-function laneOf(lane: Lane, random: () => number, ms: number, places: Places): Fault[] {
+function laneOf(lane: Lane, random: () => number, ms: number, places: Places): Omit<Fault, 'lane'>[] {
   const between = (least: number, most: number): number => Math.round(least + random() * (most - least))
-  const faults: Fault[] = []
+  const faults: Omit<Fault, 'lane'>[] = []
   for (let at = LEAD_MS + between(0, lane.gap[0]); ;) {
     const [kind, , least, most] = choose(lane.choices, random())
     const names = kind === 'link-down' || kind.startsWith('agent-') ? places.nodes : places.clusters

@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { judge, type Verdict } from './judge.ts'
 import { monotonic } from './monotonic.ts'
@@ -50,15 +49,16 @@ export async function storm(options: StormOptions): Promise<StormResult> {
   const routes = startRequests(requests, stage)
   const start = monotonic()
   const over = new AbortController()
-  setMaxListeners(0, over.signal)
   const writing = stage.writers.run(over.signal)
   try {
     await Promise.all([
       delay(ms, undefined, { signal: over.signal }),
-      ...schedule.map(async (fault) => {
-        await delay(fault.at, undefined, { signal: over.signal })
-        say(describeFault(fault))
-        await stage.faults.inflict(fault)
+      ...lanesOf(schedule).map(async (lane) => {
+        for (const fault of lane) {
+          await delay(start + fault.at - monotonic(), undefined, { signal: over.signal })
+          say(describeFault(fault))
+          await stage.faults.inflict(fault)
+        }
       }),
     ])
   } finally {
@@ -72,6 +72,12 @@ export async function storm(options: StormOptions): Promise<StormResult> {
   await requests.stop()
   const told = judgeAll(stage, routes, requests, start)
   return { kvstoremesh, schedule, writes: stage.writers.writes, settledMs, differences, ...told }
+}
+
+function lanesOf(schedule: readonly Fault[]): Fault[][] {
+  const lanes: Fault[][] = []
+  for (const fault of schedule) (lanes[fault.lane] ??= []).push(fault)
+  return lanes
 }
 
 function judgeAll(
