@@ -1,5 +1,29 @@
-import type { CertificateReport, RenewalReport } from './clustermesh-ca.ts'
 import { formatColumns, formatTable } from './table.ts'
+
+export interface CertificateReport {
+  readonly file: string
+  readonly subject: string
+  readonly issuer: string
+  readonly serial: string
+  readonly notBefore: string
+  readonly notAfter: string
+  /** When `ca renew` issues it anew. */
+  readonly renewal: string
+  readonly dns: readonly string[]
+  readonly ips: readonly string[]
+  readonly ca: boolean
+  readonly state: string
+  readonly verdict: string
+}
+
+export interface RenewalReport {
+  readonly file: string
+  readonly renewed: boolean
+  /** Only if it was renewed. */
+  readonly notAfter?: string
+  readonly reason: string
+  readonly attention: boolean
+}
 
 /** One block for each certificate; the verdict first, because that is what people look for. */
 export function renderCertificates(reports: readonly CertificateReport[]): string {

@@ -5,6 +5,7 @@ import type { RenewalResult } from '../pki/renew.ts'
 import type { StoredCertificate } from '../pki/store.ts'
 import type { CliContext, Format } from './context.ts'
 import { formatOption, print } from './context.ts'
+import type { CertificateReport, RenewalReport } from './clustermesh-ca-text.ts'
 import { renderCertificates, renderRenewals } from './clustermesh-ca-text.ts'
 
 const DEFAULT_DIRECTORY = '/etc/weft/pki'
@@ -12,31 +13,6 @@ const DEFAULT_DIRECTORY = '/etc/weft/pki'
 const KINDS = ['server', 'remote', 'admin', 'local'] as const
 
 /** `-o json|yaml` of `ca show`. Times are RFC 3339. */
-export interface CertificateReport {
-  readonly file: string
-  readonly subject: string
-  readonly issuer: string
-  readonly serial: string
-  readonly notBefore: string
-  readonly notAfter: string
-  /** When `ca renew` issues it anew. */
-  readonly renewal: string
-  readonly dns: readonly string[]
-  readonly ips: readonly string[]
-  readonly ca: boolean
-  readonly state: string
-  readonly verdict: string
-}
-
-export interface RenewalReport {
-  readonly file: string
-  readonly renewed: boolean
-  /** Only if it was renewed. */
-  readonly notAfter?: string
-  readonly reason: string
-  readonly attention: boolean
-}
-
 interface IssueOptions {
   readonly dir: string
   readonly cluster?: string

@@ -1,4 +1,4 @@
-import type { Evidence, ProbeSettings, ProbeTarget, Verdict } from './book.ts'
+import type { Evidence, ProbeSettings, ProbeTarget, Verdict } from './evidence.ts'
 import type { ServiceName } from '../../types/service.ts'
 import { reachKey } from '../../types/reach.ts'
 

@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 import type { Clock } from '../../lib/clock.ts'
-import type { Evidence, ProbeTarget } from './book.ts'
+import type { Evidence, ProbeTarget } from './evidence.ts'
 import { formatAddress } from '../../types/address.ts'
 
 /** A timer that comes this late says that this process was busy: the answer may lie unread. */

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { CertificateReport } from '../../../agent/cli/clustermesh-ca.ts'
+import type { CertificateReport } from '../../../agent/cli/clustermesh-ca-text.ts'
 import { impatientClock, weft } from './harness.ts'
 
 const DAY_MS = 86_400_000

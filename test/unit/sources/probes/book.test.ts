@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
-import type { Evidence, ProbeTarget } from '../../../../agent/sources/probes/book.ts'
+import type { Evidence, ProbeTarget } from '../../../../agent/sources/probes/evidence.ts'
 import { ProbeBook } from '../../../../agent/sources/probes/book.ts'
 import { formatReachKey } from '../../../../agent/types/reach.ts'
 import { serviceName } from '../../../../agent/types/service.ts'
