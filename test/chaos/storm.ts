@@ -22,7 +22,8 @@ export interface Lost {
 
 export interface StormResult {
   readonly kvstoremesh: boolean
-  readonly schedule: readonly Fault[]
+  /** In the order and at the time in which they began: a busy machine may have no time for the last ones of the schedule. */
+  readonly faults: readonly Fault[]
   /** Changed keys. */
   readonly writes: number
   /** How many requests ended how. */
@@ -47,6 +48,7 @@ export async function storm(options: StormOptions): Promise<StormResult> {
 
   const requests = new Requests(lab.paths)
   const routes = startRequests(requests, stage)
+  const faults: Fault[] = []
   const start = monotonic()
   const over = new AbortController()
   const writing = stage.writers.run(over.signal)
@@ -56,7 +58,10 @@ export async function storm(options: StormOptions): Promise<StormResult> {
       ...lanesOf(schedule).map(async (lane) => {
         for (const fault of lane) {
           await delay(start + fault.at - monotonic(), undefined, { signal: over.signal })
-          say(describeFault(fault))
+          const at = monotonic() - start
+          if (at > ms) return
+          faults.push({ ...fault, at })
+          say(describeFault({ ...fault, at }))
           await stage.faults.inflict(fault)
         }
       }),
@@ -71,7 +76,7 @@ export async function storm(options: StormOptions): Promise<StormResult> {
   const settledMs = monotonic() - lifted
   await requests.stop()
   const told = judgeAll(stage, routes, requests, start)
-  return { kvstoremesh, schedule, writes: stage.writers.writes, settledMs, differences, ...told }
+  return { kvstoremesh, faults, writes: stage.writers.writes, settledMs, differences, ...told }
 }
 
 function lanesOf(schedule: readonly Fault[]): Fault[][] {
