@@ -11,6 +11,7 @@
 #include "lib/flow_types.h"
 #include "lib/ipcache_types.h"
 #include "lib/metrics_types.h"
+#include "lib/purge_types.h"
 #include "lib/revsk_types.h"
 #include "lib/service_types.h"
 
@@ -31,3 +32,4 @@ enum svc_scope layout_svc_scope;
 
 /* Not the type of a map's key or value. */
 struct event layout_event;
+struct purge_run layout_purge_run;

@@ -73,6 +73,21 @@ export class BpfProgram extends FdOwner {
     }
   }
 
+  /**
+   * Call a program of type BPF_PROG_TYPE_SYSCALL (Linux 5.14) with `args`, at most 64 KiB: what it returned, and what it made
+   * of them.
+   */
+  call(args: Uint8Array): { retval: number; args: Buffer } {
+    const ctx = copy(args)
+    const opts = new Mem(TEST_RUN_OPTS_SIZE)
+    opts.bytes.writeBigUInt64LE(BigInt(TEST_RUN_OPTS_SIZE), 0)
+    opts.bytes.writeBigUInt64LE(BigInt(ctx.address), 32)
+    opts.bytes.writeUInt32LE(ctx.bytes.length, 48)
+    const rc = native().progTestRun.int(this.fd, opts.address)
+    if (rc < 0) throw new BpfError({ fn: 'bpf_prog_test_run_opts', errno: -rc, subject: this.subject })
+    return { retval: opts.bytes.readInt32LE(56), args: ctx.bytes }
+  }
+
   /** Run the program on a packet without any device (BPF_PROG_TEST_RUN). Maps are read and written for real. */
   testRun(input: TestRunInput): TestRunResult {
     const data = copy(input.data)

@@ -141,6 +141,20 @@ export const MetVal = {
   bytes: 8,
 } as const
 
+/** struct purge_ids: bytes in all, and where each field starts. */
+export const PurgeIds = {
+  size: 8,
+  backends: 0,
+  services: 4,
+} as const
+
+/** struct purge_run: bytes in all, and where each field starts. */
+export const PurgeRun = {
+  size: 8,
+  tcp: 0,
+  any: 4,
+} as const
+
 /** struct revsk_key: bytes in all, and where each field starts. */
 export const RevskKey = {
   size: 16,
@@ -384,6 +398,14 @@ export const MAPS = {
     valueSize: 16,
     maxEntries: 768,
     flags: 0,
+  },
+  w_purge: {
+    name: 'w_purge',
+    type: 2,
+    keySize: 4,
+    valueSize: 8,
+    maxEntries: 8193,
+    flags: 1024,
   },
   w_revsk4_v1: {
     name: 'w_revsk4_v1',

@@ -16,9 +16,12 @@ import { probeTargets } from '../desired/probe-targets.ts'
 import { maglevTable, parseMaglevSeed } from '../desired/maglev.ts'
 import { DEFAULT_MAGLEV_SEED } from '../types/maglev.ts'
 import { systemClock } from '../lib/clock.ts'
+import { describeError } from '../lib/errors.ts'
+import type { Log } from '../lib/log.ts'
 import { createLog } from '../lib/log.ts'
 import { DROP_REASONS, REASON_NAMES } from '../maps/drop-reasons.ts'
 import { METRICS_MAP, readCounters } from '../maps/metrics.ts'
+import { PURGE_MAP, PURGE_PROGRAM, purgeElements } from '../maps/purge.ts'
 import { findNodePlace } from './node-place.ts'
 import { Pipelines } from './pipelines.ts'
 import { requireManifestDirectory, startManifestSource } from '../sources/manifests/source.ts'
@@ -30,6 +33,7 @@ import { LOCAL_SOURCE, SyncGates } from '../state/sync.ts'
 import { createTables } from '../state/tables.ts'
 import { Writer } from '../state/writer.ts'
 import { EndpointTarget } from '../targets/endpoints.ts'
+import { FlowPurge } from '../targets/flow-purge.ts'
 import { IpcacheTarget } from '../targets/ipcache.ts'
 import { LbTarget } from '../targets/lb/target.ts'
 import { podDevices } from '../targets/pod-devices.ts'
@@ -68,7 +72,9 @@ export async function runAgent(
     const writer = new Writer(tables, sync)
     writer.setProblems('sysctls', sysctlProblems(datapath.sysctls))
 
-    const lb = openLoadBalancer(datapath.maps, clock)
+    const purge = openFlowPurge(datapath, log)
+    const lb = openLoadBalancer(datapath.maps, clock, purge)
+    stops.push(() => purge.close())
     stops.push(() => lb.close())
     const restored = await lb.load()
     const snapshot = liveSnapshot(config, place.address, tables, sync, (id) => restored.get(id)?.group.slots ?? [])
@@ -157,6 +163,7 @@ function openDatapath(config: Config, place: NodePlace): Datapath {
       w_flow4t_v1: flowsTcp,
       w_flow4a_v1: flowsAny,
       w_ipc_v1: ipcache,
+      [PURGE_MAP.name]: purgeElements(Math.max(services, backends)),
     },
     rodata: {
       cfg_snat_addr: networkOrder(place.address),
@@ -193,18 +200,30 @@ function networkOrder(address: number): number {
   return bytes.readUInt32LE()
 }
 
-/** The load balancer's target over its four maps, by C name. */
-export function openLoadBalancer(maps: Readonly<Record<string, BpfMap>>, clock: Clock): LbTarget {
+function openFlowPurge(datapath: Datapath, log: Log): FlowPurge {
+  return new FlowPurge({
+    ids: datapath.maps[PURGE_MAP.name]!.mmap(),
+    walk: (args) => datapath.call(PURGE_PROGRAM, args),
+    clock,
+    onPurged: ({ ids, flows, tookMs }) => log.debug({ ids, ...flows, tookMs: Math.round(tookMs) }, 'flows purged'),
+    onError: (error) => log.warn({ err: describeError(error) }, 'flows of removed backends could not be purged yet'),
+  })
+}
+
+/** The load balancer's target over its four maps, by C name. With `purge`, ids are used again only when no flow has them. */
+export function openLoadBalancer(maps: Readonly<Record<string, BpfMap>>, clock: Clock, purge?: FlowPurge): LbTarget {
   const services = maps['w_svc4_v1']!
   const slots = maps['w_slot_v1']!.mmap()
   const backends = maps['w_be4_v1']!.mmap()
   const reverse = maps['w_rnat4_v1']!.mmap()
   const seed = parseMaglevSeed(DEFAULT_MAGLEV_SEED).table
+  // Element 0 of both arrays is never used: id 0 means none.
+  const serviceIds = new IdPool({ capacity: reverse.count - 1, what: 'service id', clock })
+  const backendIds = new IdPool({ capacity: backends.count - 1, what: 'backend id', clock })
   return new LbTarget({
     maps: { services, slots, backends, reverse },
-    // Element 0 of both arrays is never used: id 0 means none.
-    serviceIds: new IdPool({ capacity: reverse.count - 1, what: 'service id', clock }),
-    backendIds: new IdPool({ capacity: backends.count - 1, what: 'backend id', clock }),
+    serviceIds: purge?.guard('services', serviceIds) ?? serviceIds,
+    backendIds: purge?.guard('backends', backendIds) ?? backendIds,
     regions: new Regions({ size: slots.count, what: 'slots', clock }),
     maglev: (members, size) => maglevTable(members, size, seed),
     clock,

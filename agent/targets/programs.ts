@@ -148,6 +148,13 @@ export class Datapath {
     }
   }
 
+  /** Calls a program that is attached to nothing with `args`; gives back what it made of them. Throws BpfError when it fails. */
+  call(program: string, args: Buffer): Buffer {
+    const { retval, args: result } = this.#program(program).call(args)
+    if (retval !== 0) throw new BpfError({ fn: program, code: 'BPF_PROGRAM', reason: `returned ${retval}` })
+    return result
+  }
+
   /** Lets go of the handles and of the lock. Everything in the kernel keeps running. */
   close(): void {
     for (const attachment of this.#attachments.values()) attachment.close()

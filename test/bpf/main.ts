@@ -3,6 +3,7 @@ import { release } from 'node:os'
 import { dirname } from 'node:path'
 import { kernelChecksSums, pathsOf, runCase } from './run.ts'
 import { loadObject } from './load.ts'
+import { checkPurge } from './purge-cases.ts'
 import { TABLES } from './tables/index.ts'
 import { objectPath, World } from './world.ts'
 
@@ -33,6 +34,8 @@ for (const file of readdirSync(dirname(objectPath('any'))).filter((name) => name
     process.stdout.write(`loaded ${name}: ${programs.join(', ')} in ${Math.round(performance.now() - start)} ms\n`)
   })
 }
+
+attempt('flows are purged by service and backend', checkPurge)
 
 const world = new World()
 try {

@@ -11,7 +11,7 @@ const CGROUP2_MAGIC = 0x63677270
 export class DatapathError extends WeftError {}
 
 /** Files of `make bpf` that the agent loads. */
-export const OBJECTS = ['weft_sock', 'weft_netdev'] as const
+export const OBJECTS = ['weft_sock', 'weft_netdev', 'weft_tools'] as const
 
 export function objectPath(objectsDir: string, object: string): string {
   return path.join(objectsDir, `${object}.o`)

@@ -1,0 +1,104 @@
+import type { FlowKeyFields, FlowValueFields } from '../../agent/maps/flow.ts'
+import { FLOW_OTHER_MAP, FLOW_TCP_MAP, flowKey, flowValue } from '../../agent/maps/flow.ts'
+import { PURGE_MAP, PURGE_PROGRAM } from '../../agent/maps/purge.ts'
+import type { Address } from '../../agent/types/address.ts'
+import { systemClock } from '../../agent/lib/clock.ts'
+import { FlowPurge } from '../../agent/targets/flow-purge.ts'
+import { type BpfMap, BpfObject } from '../../native/index.ts'
+import { objectPath } from './world.ts'
+
+/** The program that purges flows, with tables of its own. */
+export class PurgeWorld {
+  readonly purge: FlowPurge
+  readonly walks: number[] = []
+  private readonly object: BpfObject
+  private readonly closers: (() => void)[] = []
+
+  constructor(maxEntries: { readonly tcp: number; readonly other: number }) {
+    const { tcp: w_flow4t_v1, other: w_flow4a_v1 } = maxEntries
+    this.object = BpfObject.open(objectPath('weft_tools'), { maxEntries: { w_flow4t_v1, w_flow4a_v1 } })
+    this.object.load()
+    const ids = this.object.map(PURGE_MAP.name).mmap()
+    const program = this.object.program(PURGE_PROGRAM)
+    this.closers.push(
+      () => ids.close(),
+      () => program.close(),
+    )
+    this.purge = new FlowPurge({
+      ids,
+      walk: (run) => {
+        const { retval, args } = program.call(run)
+        if (retval !== 0) throw new Error(`the walk failed: ${retval}`)
+        this.walks.push(args.readUInt32LE(0) + args.readUInt32LE(4))
+        return args
+      },
+      clock: systemClock,
+      onError: (error) => {
+        throw error
+      },
+    })
+  }
+
+  /** `count` entries in each table; service and backend are the number of the entry, modulo so many. */
+  fill(tcp: number, other: number, services: number, backends: number): void {
+    this.fillMap(this.object.map(FLOW_TCP_MAP.name), 6, tcp, services, backends)
+    this.fillMap(this.object.map(FLOW_OTHER_MAP.name), 17, other, services, backends)
+  }
+
+  /** Entries of both tables. */
+  get size(): number {
+    return [FLOW_TCP_MAP, FLOW_OTHER_MAP].reduce((sum, { name }) => sum + this.object.map(name).dump().count, 0)
+  }
+
+  flows(): [FlowKeyFields, FlowValueFields][] {
+    return [FLOW_TCP_MAP, FLOW_OTHER_MAP].flatMap(({ name }) => {
+      const { keys, values, count } = this.object.map(name).dump()
+      return Array.from({ length: count }, (_, i): [FlowKeyFields, FlowValueFields] => [
+        flowKey.decode(keys, i * flowKey.size),
+        flowValue.decode(values, i * flowValue.size),
+      ])
+    })
+  }
+
+  close(): void {
+    this.purge.close()
+    for (const close of this.closers) close()
+    for (const name of this.object.mapNames) this.object.map(name).close()
+    this.object.close()
+  }
+
+  private fillMap(map: BpfMap, protocol: number, count: number, services: number, backends: number): void {
+    const keys = Buffer.alloc(count * flowKey.size)
+    const values = Buffer.alloc(count * flowValue.size)
+    const tuple = { destination: 0x0a000001 as Address, destinationPort: 80 }
+    for (let i = 0; i < count; i++) {
+      const source = { source: (0xac000000 + Math.floor(i / 60000)) as Address, sourcePort: 1024 + (i % 60000) }
+      flowKey.encode({ ...tuple, ...source, protocol }, keys, i * flowKey.size)
+      const ids = { serviceId: i % services, backendId: i % backends }
+      const times = { expires: 0xffffffff, last: 0, created: 0, flags: 0, addressDiff: 0, portDiff: 0 }
+      flowValue.encode({ ...tuple, ...source, ...ids, ...times }, values, i * flowValue.size)
+    }
+    map.updateBatch(keys, values, count)
+  }
+}
+
+/** Throws when flows of other ids are deleted, or flows of these are not. */
+export function checkPurge(): void {
+  const world = new PurgeWorld({ tcp: 16384, other: 8192 })
+  try {
+    world.fill(4000, 2000, 7, 101)
+    const before = world.flows()
+    world.purge.purge({ services: [3], backends: [64, 100] })
+    world.purge.flush()
+    const kept = before.filter(([, flow]) => flow.serviceId !== 3 && flow.backendId !== 64 && flow.backendId !== 100)
+    const lines = (flows: typeof before): string =>
+      flows
+        .map((each) => JSON.stringify(each))
+        .sort()
+        .join('\n')
+    if (lines(world.flows()) !== lines(kept)) throw new Error(`${world.flows().length} left, expected ${kept.length}`)
+    if (world.walks.at(-1) !== 0) throw new Error(`the last walk deleted ${world.walks.at(-1)}`)
+  } finally {
+    world.close()
+  }
+}
