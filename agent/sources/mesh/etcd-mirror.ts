@@ -183,7 +183,7 @@ export class PrefixMirror {
         continue
       }
       revision ??= page.header.revision
-      for (let i = 0, bytes = 0; i < page.length; i++) {
+      for (let i = 0, bytes = STRETCH; i < page.length; i++) {
         const kv = page.at(i)
         bytes += kv.valueEnd - kv.keyAt
         if (bytes >= STRETCH) {
@@ -208,9 +208,18 @@ export class PrefixMirror {
   }
 }
 
-/** Lets everything else that is due run first. */
+const waiting: (() => void)[] = []
+
+function nextTurn(): void {
+  waiting.shift()?.()
+  if (waiting.length > 0) setImmediate(nextTurn)
+}
+
+/** Lets everything else that is due run first. Of all mirrors that wait one goes on in each turn: many clusters may be listed at a time. */
 async function breathe(session: EtcdSession): Promise<void> {
-  await new Promise((resolve) => setImmediate(resolve))
+  await new Promise<void>((resolve) => {
+    if (waiting.push(resolve) === 1) setImmediate(nextTurn)
+  })
   session.ended.throwIfAborted()
 }
 

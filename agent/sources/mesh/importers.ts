@@ -117,7 +117,7 @@ function endpointsImporter(writer: Writer): Importer {
   return {
     take(peer, kv, tailAt) {
       if (!scan.scan(kv.bytes, kv.valueAt, kv.valueEnd)) return false
-      if (kv.bytes.compare(kv.bytes, tailAt, kv.keyEnd, scan.ipAt, scan.ipEnd) !== 0) return false
+      if (!isRepeated(kv.bytes, tailAt, kv.keyEnd, scan.ipAt, scan.ipEnd)) return false
       scan.identity = foreignIdentity(peer, scan.identity)
       writer.upsertIpFields(peer.name, scan)
       return true
@@ -139,6 +139,13 @@ function endpointsImporter(writer: Writer): Importer {
     },
     delete: (peer, tail) => writer.deleteIp(`${peer.name}/${tail.includes('/') ? tail : `${tail}/32`}`),
   }
+}
+
+/** Whether two parts of `bytes` are the same. */
+function isRepeated(bytes: Buffer, at: number, end: number, otherAt: number, otherEnd: number): boolean {
+  if (end - at !== otherEnd - otherAt) return false
+  for (let i = at, j = otherAt; i < end; i++, j++) if (bytes[i] !== bytes[j]) return false
+  return true
 }
 
 function identitiesImporter(writer: Writer): Importer {

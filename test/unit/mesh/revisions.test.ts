@@ -39,7 +39,7 @@ test('addresses are known as texts are, over any number of lists and stores', ()
         expect(sides[1]!.tails().sort()).toEqual(sides[0]!.tails().sort())
       }
     }),
-    { numRuns: 500 },
+    { numRuns: 150 },
   )
 })
 
