@@ -12,7 +12,7 @@ export interface Revisions {
   readonly size: number
   /** Notes a key, and that the list under way has it. False when it was known under this very revision. */
   note(bytes: Buffer, at: number, end: number, revision: number): boolean
-  /** Notes a key under no revision, unless it is known. */
+  /** Notes a key under no revision, unless it is known. Not while a list is under way. */
   assume(tail: string): void
   /** False when the key was not known. */
   forget(tail: string): boolean

@@ -29,7 +29,10 @@ test('addresses are known as texts are, over any number of lists and stores', ()
     fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
       const sides = [new TextRevisions(), new AddressRevisions()]
       let listing = false
+      let begun = false
       for (const each of steps) {
+        if (each.kind === 'assume' && begun) continue
+        if (each.kind === 'begin' || each.kind === 'end') begun = each.kind === 'begin'
         const [model, columns] = sides.map((side) => run(side, each, listing))
         expect(columns).toEqual(model)
         // A list that is begun and empty knows of nothing that could be missing.
