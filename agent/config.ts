@@ -33,7 +33,11 @@ export interface Config {
   readonly logLevel: LogLevel
   readonly loadBalancer: {
     readonly algorithm: 'random' | 'maglev'
-    readonly mode: 'snat'
+    /** `hybrid`: DSR for TCP, SNAT for the rest. */
+    readonly mode: 'snat' | 'dsr' | 'hybrid'
+    readonly dsrDispatch: 'geneve'
+    readonly dsrInfo: 'syn' | 'always'
+    readonly dsrRemoteClusters: 'advertised' | 'always' | 'never'
     readonly maglevTableSize: number | 'auto'
   }
   /** First and last port. */
@@ -133,11 +137,33 @@ const AGENT: SettingTable<Config> = {
     value: '<name>',
   },
   'loadBalancer.mode': {
-    schema: z.enum(['snat']),
+    schema: z.enum(['snat', 'dsr', 'hybrid']),
     default: 'snat',
-    allowed: 'snat',
-    description: 'how flows from outside reach backends on other nodes',
+    allowed: 'snat, dsr, hybrid',
+    description:
+      'how flows from outside reach backends on other nodes: from this node, or as they came, answered directly; hybrid is dsr for TCP',
     value: '<name>',
+  },
+  'loadBalancer.dsrDispatch': {
+    schema: z.enum(['geneve']),
+    default: 'geneve',
+    allowed: 'geneve',
+    description: 'how DSR tells the node of the backend which service was asked',
+    value: '<name>',
+  },
+  'loadBalancer.dsrInfo': {
+    schema: z.enum(['syn', 'always']),
+    default: 'syn',
+    allowed: 'syn, always',
+    description: 'TCP packets that tell it: those that open a connection, or each, which survives a lost flow table',
+    value: '<when>',
+  },
+  'loadBalancer.dsrRemoteClusters': {
+    schema: z.enum(['advertised', 'always', 'never']),
+    default: 'advertised',
+    allowed: 'advertised, always, never',
+    description: 'DSR to nodes of other clusters: of those that say they take it, of all, of none',
+    value: '<which>',
   },
   'loadBalancer.maglevTableSize': {
     schema: z.union([

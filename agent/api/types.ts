@@ -18,6 +18,7 @@ export interface StatusReport {
     readonly maps: readonly { readonly name: string; readonly entries: number; readonly maxEntries: number }[]
     readonly loadBalancer: {
       readonly mode: string
+      readonly dsrDispatch: string
       readonly algorithm: string
       readonly maglevTableSize: number | 'auto'
       readonly sessionAffinity: boolean

@@ -44,7 +44,8 @@ function renderDetails(report: StatusReport): string {
   const details = formatColumns(
     [
       ['Status:', programs.length > 0 ? 'True' : 'False'],
-      ['Mode:', loadBalancer.mode.toUpperCase()],
+      ['Mode:', modeName(loadBalancer.mode)],
+      ...(loadBalancer.mode === 'snat' ? [] : [['  DSR Dispatch Mode:', capitalize(loadBalancer.dsrDispatch)]]),
       ['Backend Selection:', backendSelection(loadBalancer)],
       ['Session Affinity:', loadBalancer.sessionAffinity ? 'Enabled' : 'Disabled'],
       ['XDP Acceleration:', capitalize(loadBalancer.acceleration)],
@@ -80,6 +81,10 @@ function renderDetails(report: StatusReport): string {
     'Reconciled Targets:\n',
     targetTable,
   ].join('')
+}
+
+function modeName(mode: string): string {
+  return mode === 'hybrid' ? 'Hybrid' : mode.toUpperCase()
 }
 
 function backendSelection(loadBalancer: StatusReport['datapath']['loadBalancer']): string {

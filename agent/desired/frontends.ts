@@ -1,6 +1,6 @@
 import type { BackendGroup, Frontend, SlotBackend } from '../types/frontend.ts'
 import type { Problem } from '../types/problem.ts'
-import type { Service, ServiceName, ServicePort } from '../types/service.ts'
+import type { Forwarding, Service, ServiceName, ServicePort } from '../types/service.ts'
 import type { Site } from './sites.ts'
 import type { Snapshot } from './snapshot.ts'
 import type { View } from './select-backends.ts'
@@ -79,10 +79,17 @@ function frontendAt(
     type: site.type,
     flags: site.flags,
     algorithm,
+    forwarding: site.outside ? forwardingOf(snap, service, port) : 'snat',
     affinitySeconds: service.sessionAffinitySeconds,
     maglevSize: algorithm === 'maglev' ? maglevSizeFor(snap.lb.maglevSize, group.count) : 0,
     group,
   }
+}
+
+function forwardingOf(snap: Snapshot, service: Service, port: ServicePort): Forwarding {
+  if (service.forwarding !== undefined) return service.forwarding
+  if (snap.lb.mode === 'hybrid') return port.protocol === 6 ? 'dsr' : 'snat'
+  return snap.lb.mode
 }
 
 /** What the kernel held for any frontend that will use this group. */

@@ -1,6 +1,6 @@
 import type { Address } from '../types/address.ts'
 import type { SlotBackend } from '../types/frontend.ts'
-import type { Algorithm } from '../types/service.ts'
+import type { Algorithm, Forwarding } from '../types/service.ts'
 import type { Tables } from '../state/tables.ts'
 
 /**
@@ -18,6 +18,8 @@ export interface Snapshot {
   }
   readonly lb: {
     readonly algorithm: Algorithm
+    /** `hybrid`: DSR for TCP, SNAT for the rest. */
+    readonly mode: Forwarding | 'hybrid'
     /** A listed prime, or `auto`: the smallest listed one ≥ 100 × the backends of the service. */
     readonly maglevSize: number | 'auto'
     /** First and last allowed node port, both included. */

@@ -252,6 +252,7 @@ export function liveSnapshot(
     },
     lb: {
       algorithm: config.loadBalancer.algorithm,
+      mode: config.loadBalancer.mode,
       maglevSize: config.loadBalancer.maglevTableSize,
       nodePortRange: { first, last },
     },
@@ -278,7 +279,7 @@ function datapathReport(
   pipelines: Pipelines,
 ): StatusReport['datapath'] {
   const { services, slots, backends } = lb.stats()
-  const { mode, algorithm, maglevTableSize } = config.loadBalancer
+  const { mode, dsrDispatch, algorithm, maglevTableSize } = config.loadBalancer
   return {
     programs: datapath.programs,
     maps: [
@@ -292,6 +293,6 @@ function datapathReport(
       },
       { name: 'w_ipc_v1', entries: pipelines.ipcache.stats().actual, maxEntries: config.mapSizes.ipcache },
     ],
-    loadBalancer: { mode, algorithm, maglevTableSize, sessionAffinity: true, acceleration: 'disabled' },
+    loadBalancer: { mode, dsrDispatch, algorithm, maglevTableSize, sessionAffinity: true, acceleration: 'disabled' },
   }
 }

@@ -1,6 +1,6 @@
 import type { Address } from './address.ts'
 import type { Condition } from './backend.ts'
-import type { Algorithm, Protocol, ServiceName } from './service.ts'
+import type { Algorithm, Forwarding, Protocol, ServiceName } from './service.ts'
 import { formatAddress } from './address.ts'
 import { PROTOCOL_NAMES } from './service.ts'
 
@@ -93,6 +93,7 @@ export interface Frontend {
   /** Bits of `SVC_FLAGS` in maps/service.ts. */
   readonly flags: number
   readonly algorithm: Algorithm
+  readonly forwarding: Forwarding
   /** 0 without ClientIP affinity. */
   readonly affinitySeconds: number
   /** Entries of the Maglev table; 0 when none is wanted. A function of configuration and backend set alone, equal on all nodes. */

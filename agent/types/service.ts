@@ -41,6 +41,8 @@ export interface MeshIntent {
 export type ServiceType = 'ClusterIP' | 'NodePort' | 'LoadBalancer' | 'ExternalName'
 export type TrafficPolicy = 'Cluster' | 'Local'
 export type Algorithm = 'random' | 'maglev'
+/** How a flow from outside gets to a backend on another node: from the node's address, or encapsulated as it came. */
+export type Forwarding = 'snat' | 'dsr'
 
 /** A Service of the own cluster, as the datapath and the mesh need it. */
 export interface Service {
@@ -62,6 +64,8 @@ export interface Service {
   readonly healthCheckNodePort: number | undefined
   /** Per-service override of the configured algorithm. */
   readonly algorithm: Algorithm | undefined
+  /** Per-service override of the configured mode, for all its protocols. */
+  readonly forwarding: Forwarding | undefined
   /** Problems found while reading the object (unknown annotation values); the object works all the same. */
   readonly problems: readonly Problem[]
   /** Where it came from, for people: `services.yaml:12` or `cluster`. */

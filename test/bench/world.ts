@@ -109,6 +109,7 @@ export function serviceRow(n: number, over: Partial<Service> = {}): Service {
     sourceRanges: [],
     healthCheckNodePort: undefined,
     algorithm: undefined,
+    forwarding: undefined,
     problems: [],
     origin: 'bench',
     ...over,
@@ -123,7 +124,7 @@ export function snapshotOf(
   return {
     tables,
     local: { clusterName: CLUSTER, clusterId: 1, nodeName: NODE, nodeAddresses: nodes },
-    lb: { algorithm, maglevSize: 16381, nodePortRange: { first: 30000, last: 32767 } },
+    lb: { algorithm, mode: 'snat', maglevSize: 16381, nodePortRange: { first: 30000, last: 32767 } },
     isSynced: () => true,
     restored: () => [],
   }

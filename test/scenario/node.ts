@@ -35,7 +35,18 @@ export class AgentProcess {
     this.writer = new Writer(tables, sync)
     const { maglevTableSize, algorithm } = config
     const snapshot = liveSnapshot(
-      { ...OWN, nodePortRange: [30000, 32767], loadBalancer: { algorithm, maglevTableSize, mode: 'snat' } },
+      {
+        ...OWN,
+        nodePortRange: [30000, 32767],
+        loadBalancer: {
+          algorithm,
+          maglevTableSize,
+          mode: 'snat',
+          dsrDispatch: 'geneve',
+          dsrInfo: 'syn',
+          dsrRemoteClusters: 'advertised',
+        },
+      },
       parseAddress(OWN.address)!,
       tables,
       sync,

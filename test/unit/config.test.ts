@@ -98,7 +98,7 @@ describe('loadConfig', () => {
     const json = loadConfig(fromFile('{"loadBalancer": {"algorithm": "maglev", "maglevTableSize": "auto"}}'))
     expect(nested.config).toEqual(dotted.config)
     expect(json.config).toEqual(dotted.config)
-    expect(nested.config.loadBalancer).toEqual({ algorithm: 'maglev', mode: 'snat', maglevTableSize: 'auto' })
+    expect(nested.config.loadBalancer).toMatchObject({ algorithm: 'maglev', mode: 'snat', maglevTableSize: 'auto' })
   })
 
   it('takes the file from the environment, and an empty file for no settings', () => {

@@ -1,5 +1,5 @@
 import type { Problem } from '../../types/problem.ts'
-import type { Affinity, Algorithm, MeshIntent } from '../../types/service.ts'
+import type { Affinity, Algorithm, Forwarding, MeshIntent } from '../../types/service.ts'
 import type { Field } from './fields.ts'
 import { show } from './fields.ts'
 
@@ -7,6 +7,7 @@ const GLOBAL = ['service.cilium.io/global', 'io.cilium/global-service'] as const
 const SHARED = ['service.cilium.io/shared', 'io.cilium/shared-service'] as const
 const AFFINITY = ['service.cilium.io/affinity', 'io.cilium/service-affinity'] as const
 const ALGORITHM = ['service.cilium.io/lb-algorithm'] as const
+const FORWARDING = ['service.cilium.io/forwarding-mode'] as const
 
 const BOOLEANS: Readonly<Record<string, boolean>> = { true: true, false: false }
 const AFFINITIES: Readonly<Record<string, Affinity>> = {
@@ -16,10 +17,12 @@ const AFFINITIES: Readonly<Record<string, Affinity>> = {
   default: 'none',
 }
 const ALGORITHMS: Readonly<Record<string, Algorithm>> = { random: 'random', maglev: 'maglev' }
+const FORWARDINGS: Readonly<Record<string, Forwarding>> = { snat: 'snat', dsr: 'dsr' }
 
 export interface ServiceAnnotations {
   readonly mesh: MeshIntent
   readonly algorithm: Algorithm | undefined
+  readonly forwarding: Forwarding | undefined
   readonly problems: readonly Problem[]
 }
 
@@ -67,5 +70,6 @@ export function readServiceAnnotations(annotations: Field, who: string): Service
     affinity: choose(AFFINITY, AFFINITIES, 'none', 'none'),
   }
   const algorithm = choose<Algorithm | undefined>(ALGORITHM, ALGORITHMS, undefined, 'the configured algorithm')
-  return { mesh, algorithm, problems }
+  const forwarding = choose<Forwarding | undefined>(FORWARDING, FORWARDINGS, undefined, 'the configured mode')
+  return { mesh, algorithm, forwarding, problems }
 }

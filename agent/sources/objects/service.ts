@@ -32,6 +32,7 @@ export function serviceFromObject(object: V1Service, context: ConvertContext): C
   const {
     mesh,
     algorithm,
+    forwarding,
     problems: annotationProblems,
   } = readServiceAnnotations(root.at('metadata').at('annotations'), who)
   const problems: Problem[] = [...annotationProblems]
@@ -101,6 +102,7 @@ export function serviceFromObject(object: V1Service, context: ConvertContext): C
     sourceRanges,
     healthCheckNodePort: spec.at('healthCheckNodePort').optionalPort(),
     algorithm,
+    forwarding,
     problems,
     origin: context.origin,
   }

@@ -1,6 +1,6 @@
 import type { Address } from '../../types/address.ts'
 import type { Frontend, FrontendType, Scope } from '../../types/frontend.ts'
-import type { Protocol } from '../../types/service.ts'
+import type { Forwarding, Protocol } from '../../types/service.ts'
 import { parseAddress } from '../../types/address.ts'
 import { frontendId } from '../../types/frontend.ts'
 import { SERVICE_FLAGS } from '../../types/service-flags.ts'
@@ -25,6 +25,7 @@ export interface Element {
   readonly flags: number
   readonly affinitySeconds: number
   readonly maglev: boolean
+  readonly forwarding: Forwarding
   readonly count: number
   readonly total: number
   readonly slotOffset: number
@@ -65,7 +66,7 @@ export function encodeValue(buffer: Buffer, offset: number, element: Element): v
     flags: element.flags,
     affinitySeconds: element.affinitySeconds,
     algorithm: element.maglev ? SVC_ALGORITHMS.MAGLEV : SVC_ALGORITHMS.RANDOM,
-    forward: SVC_FORWARD.SNAT,
+    forward: element.forwarding === 'dsr' ? SVC_FORWARD.DSR : SVC_FORWARD.SNAT,
     count: element.count,
     quarantined: element.total - element.count,
     slotOffset: element.slotOffset,
@@ -82,6 +83,7 @@ export function decodeValue(buffer: Buffer, offset: number): Element {
     flags: value.flags,
     affinitySeconds: value.affinitySeconds,
     maglev: value.algorithm === SVC_ALGORITHMS.MAGLEV,
+    forwarding: value.forward === SVC_FORWARD.DSR ? 'dsr' : 'snat',
     count: value.count,
     total: value.count + value.quarantined,
     slotOffset: value.slotOffset,

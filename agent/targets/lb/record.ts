@@ -24,6 +24,7 @@ export function elementOf(record: FrontendRecord): Element {
     flags: frontend.flags,
     affinitySeconds: frontend.affinitySeconds,
     maglev: frontend.algorithm === 'maglev',
+    forwarding: frontend.forwarding,
     count: group?.group.count ?? 0,
     total: group?.ids.length ?? 0,
     slotOffset: group?.slots.offset ?? 0,
@@ -45,6 +46,7 @@ export function sameElement(a: FrontendRecord, b: FrontendRecord): boolean {
     a.group?.group.count === b.group?.group.count &&
     a.frontend.flags === b.frontend.flags &&
     a.frontend.algorithm === b.frontend.algorithm &&
+    a.frontend.forwarding === b.frontend.forwarding &&
     a.frontend.affinitySeconds === b.frontend.affinitySeconds
   )
 }
@@ -55,6 +57,7 @@ export function sameFrontend(a: Frontend, b: Frontend): boolean {
   if (
     a.flags !== b.flags ||
     a.algorithm !== b.algorithm ||
+    a.forwarding !== b.forwarding ||
     a.affinitySeconds !== b.affinitySeconds ||
     a.maglevSize !== b.maglevSize
   ) {

@@ -156,6 +156,7 @@ function frontendOf(id: string, name: FrontendName, element: Element, group: Bac
     type: typeOf(element.flags),
     flags,
     algorithm: element.maglev ? 'maglev' : 'random',
+    forwarding: element.forwarding,
     affinitySeconds: element.affinitySeconds,
     maglevSize: element.tableSize,
     group,

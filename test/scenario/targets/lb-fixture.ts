@@ -109,6 +109,7 @@ export function frontend(n: number, group: BackendGroup, over: Partial<Frontend>
     flags: 1 << 14,
     algorithm: 'random',
     affinitySeconds: 0,
+    forwarding: 'snat',
     maglevSize: 0,
     group,
     ...over,

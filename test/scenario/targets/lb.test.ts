@@ -55,7 +55,7 @@ describe('restart', () => {
     const wanted = [
       frontend(1, group),
       frontend(2, group, { algorithm: 'maglev', maglevSize: 31, flags: 1 << 5, affinitySeconds: 60 }),
-      frontend(3, groupOf([])),
+      frontend(3, groupOf([]), { forwarding: 'dsr' }),
       frontend(4, groupOf([backend(1)]), { protocol: 17, id: '10.2.0.4:80/UDP/i', scope: 'int' }),
     ]
     expect((await set(...wanted)).size).toBe(0)

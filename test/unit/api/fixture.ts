@@ -38,6 +38,7 @@ export function service(fields: Partial<Service> = {}): Service {
     sourceRanges: [],
     healthCheckNodePort: undefined,
     algorithm: undefined,
+    forwarding: undefined,
     problems: [],
     origin: 'webpod.yaml:1',
     ...fields,
@@ -88,6 +89,7 @@ export function frontend(decisions: readonly BackendDecision[], fields: Partial<
     flags: 0,
     algorithm: 'random',
     affinitySeconds: 0,
+    forwarding: 'snat',
     maglevSize: 0,
     group: { slots: [], count: 0, decisions },
     ...fields,
@@ -156,6 +158,7 @@ export function world(rows: readonly FrontendView[] = [], fields: Partial<AgentV
       ],
       loadBalancer: {
         mode: 'snat',
+        dsrDispatch: 'geneve',
         algorithm: 'maglev',
         maglevTableSize: 16381,
         sessionAffinity: true,

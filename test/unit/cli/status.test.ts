@@ -68,6 +68,17 @@ Reconciled Targets:
     )
   })
 
+  it.each([
+    ['dsr', '  Mode:                  DSR\n    DSR Dispatch Mode:   Geneve\n'],
+    ['hybrid', '  Mode:                  Hybrid\n    DSR Dispatch Mode:   Geneve\n'],
+  ])('tells mode %s as the guide shows it', async (mode, lines) => {
+    const { view } = east()
+    const datapath = view.datapath()
+    const loadBalancer = { ...datapath.loadBalancer, mode }
+    const out = await output('status --verbose', { view: { ...view, datapath: () => ({ ...datapath, loadBalancer }) } })
+    expect(out).toContain(lines)
+  })
+
   it('details a cluster that is not ready, tells the problem with a hint, and exits with 1', async () => {
     const { view } = east({
       state: 'syncing',

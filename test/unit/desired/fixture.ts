@@ -40,6 +40,7 @@ export function service(fields: Partial<Service> = {}): Service {
     sourceRanges: [],
     healthCheckNodePort: undefined,
     algorithm: undefined,
+    forwarding: undefined,
     problems: [],
     origin: 'services.yaml:1',
     ...fields,
@@ -144,7 +145,7 @@ export function world(lb: Partial<Snapshot['lb']> = {}): World {
   const snap: Snapshot = {
     tables,
     local: { clusterName: 'west', clusterId: 1, nodeName: 'west-worker', nodeAddresses: [ip('172.18.0.3')] },
-    lb: { algorithm: 'random', maglevSize: 16381, nodePortRange: { first: 30000, last: 32767 }, ...lb },
+    lb: { algorithm: 'random', mode: 'snat', maglevSize: 16381, nodePortRange: { first: 30000, last: 32767 }, ...lb },
     isSynced: (source) => sync.isOpen(source),
     restored: (id) => restored.get(id) ?? [],
   }

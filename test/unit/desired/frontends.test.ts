@@ -44,6 +44,7 @@ test('a ClusterIP service is one frontend with the backends of both clusters', (
     flags: FLAG.CLUSTER_IP,
     algorithm: 'random',
     affinitySeconds: 0,
+    forwarding: 'snat',
     maglevSize: 0,
   })
   expect(group.count).toBe(3)
@@ -122,6 +123,18 @@ describe('addresses', () => {
     expect(desiredFrontends(given(full, lb).snap, WEBPOD).frontends[0]!.maglevSize).toBe(509)
     const random = desiredFrontends(given({ ...full, algorithm: 'random' }, lb).snap, WEBPOD)
     expect(random.frontends[0]).toMatchObject({ algorithm: 'random', maglevSize: 0 })
+  })
+
+  test('DSR only where outside clients come in, hybrid only for TCP; a service may say otherwise', () => {
+    const modes = (fields: Partial<Service>, mode: 'snat' | 'dsr' | 'hybrid'): string[] =>
+      desiredFrontends(given({ ...full, ...fields }, { mode }).snap, WEBPOD).frontends.map((each) => each.forwarding)
+    expect(modes({}, 'dsr')).toEqual(['dsr', 'dsr', 'snat', 'dsr', 'snat'])
+    expect(modes({}, 'hybrid')).toEqual(modes({}, 'dsr'))
+    expect(new Set(modes({ forwarding: 'snat' }, 'dsr'))).toEqual(new Set(['snat']))
+    expect(modes({ forwarding: 'dsr' }, 'snat')).toEqual(modes({}, 'dsr'))
+    const datagrams = { ports: [{ ...HTTP, protocol: 17 as const }] }
+    expect(new Set(modes(datagrams, 'hybrid'))).toEqual(new Set(['snat']))
+    expect(modes({ ...datagrams, forwarding: 'dsr' }, 'hybrid')).toContain('dsr')
   })
 
   test('no node port on a ClusterIP service, nor outside the range', () => {

@@ -45,6 +45,7 @@ const service = (mesh: Partial<MeshIntent> = {}, change: Partial<Service> = {}):
   sourceRanges: [],
   healthCheckNodePort: undefined,
   algorithm: undefined,
+  forwarding: undefined,
   problems: [],
   origin: 'test',
   ...change,

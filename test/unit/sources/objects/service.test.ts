@@ -46,6 +46,7 @@ describe('serviceFromObject', () => {
       sourceRanges: [],
       healthCheckNodePort: undefined,
       algorithm: undefined,
+      forwarding: undefined,
       problems: [],
       origin: 'a.yaml:1',
     })
@@ -166,10 +167,12 @@ describe('serviceFromObject', () => {
     ['service.cilium.io/shared', '', 'true, false'],
     ['io.cilium/service-affinity', 'nearby', 'local, remote, none, default'],
     ['service.cilium.io/lb-algorithm', 'least-conn', 'random, maglev'],
+    ['service.cilium.io/forwarding-mode', 'hybrid', 'snat, dsr'],
   ])('takes the default for %s: %j and says so', (key, value, accepted) => {
     const service = row({ metadata: { annotations: { [key]: value } } })
     expect(service.mesh).toEqual({ global: false, shared: true, affinity: 'none' })
     expect(service.algorithm).toBeUndefined()
+    expect(service.forwarding).toBeUndefined()
     expect(service.problems).toEqual([
       {
         code: 'unknown-annotation-value',
@@ -185,6 +188,11 @@ describe('serviceFromObject', () => {
     const service = row({ metadata: { annotations: { 'service.cilium.io/global': true } } })
     expect(service.mesh.global).toBe(true)
     expect(service.problems).toMatchObject([{ code: 'annotation-not-a-string' }])
+  })
+
+  it('reads the forwarding mode of a service', () => {
+    const annotations = { 'service.cilium.io/forwarding-mode': 'DSR' }
+    expect(row({ metadata: { annotations } }).forwarding).toBe('dsr')
   })
 
   it('reads the algorithm of a service', () => {
