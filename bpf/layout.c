@@ -5,6 +5,7 @@
  */
 #include "lib/address_types.h"
 #include "lib/affinity_types.h"
+#include "lib/device_types.h"
 #include "lib/drop.h"
 #include "lib/endpoint_types.h"
 #include "lib/event_types.h"
@@ -18,6 +19,7 @@
 enum addr_family layout_addr_family;
 enum be_flag layout_be_flag;
 enum be_state layout_be_state;
+enum dev_flag layout_dev_flag;
 enum drop_reason layout_drop_reason;
 enum ep_flag layout_ep_flag;
 enum event_type layout_event_type;

@@ -29,6 +29,13 @@ export const BeVal = {
   nodeIp: 12,
 } as const
 
+/** struct dev_val: bytes in all, and where each field starts. */
+export const DevVal = {
+  size: 8,
+  addr: 0,
+  flags: 4,
+} as const
+
 /** struct ep_key: bytes in all, and where each field starts. */
 export const EpKey = {
   size: 20,
@@ -226,6 +233,12 @@ export const BeState = {
   MAINTENANCE: 4,
 } as const
 
+/** enum dev_flag. */
+export const DevFlag = {
+  SEVERAL: 1,
+  XDP: 2,
+} as const
+
 /** enum drop_reason. */
 export const DropReason = {
   REASON_FORWARDED: 0,
@@ -343,6 +356,14 @@ export const MAPS = {
     maxEntries: 262144,
     flags: 1024,
   },
+  w_dev_v1: {
+    name: 'w_dev_v1',
+    type: 1,
+    keySize: 4,
+    valueSize: 8,
+    maxEntries: 256,
+    flags: 1,
+  },
   w_ep_v1: {
     name: 'w_ep_v1',
     type: 1,
@@ -444,22 +465,23 @@ export const MAPS = {
 /** Configuration variables in the .rodata of each object: byte offset and size. */
 export const CONFIG = {
   weft_netdev: {
-    size: 44,
+    size: 48,
     variables: {
-      cfg_any_s: { offset: 12, size: 4 },
-      cfg_events: { offset: 38, size: 1 },
-      cfg_icmp_per_s: { offset: 40, size: 4 },
-      cfg_maglev_seed: { offset: 32, size: 4 },
-      cfg_no_backend_reject: { offset: 37, size: 1 },
+      cfg_any_s: { offset: 16, size: 4 },
+      cfg_events: { offset: 42, size: 1 },
+      cfg_icmp_per_s: { offset: 44, size: 4 },
+      cfg_maglev_seed: { offset: 36, size: 4 },
+      cfg_no_backend_reject: { offset: 41, size: 1 },
       cfg_snat_addr: { offset: 20, size: 4 },
-      cfg_snat_port_max: { offset: 26, size: 2 },
-      cfg_snat_port_min: { offset: 24, size: 2 },
-      cfg_snat_secret: { offset: 28, size: 4 },
-      cfg_tcp_closing_s: { offset: 8, size: 4 },
-      cfg_tcp_established_s: { offset: 4, size: 4 },
-      cfg_tcp_syn_s: { offset: 0, size: 4 },
-      cfg_test_ifindex: { offset: 16, size: 4 },
-      cfg_track_flows: { offset: 36, size: 1 },
+      cfg_snat_port_max: { offset: 30, size: 2 },
+      cfg_snat_port_min: { offset: 28, size: 2 },
+      cfg_snat_secret: { offset: 32, size: 4 },
+      cfg_tcp_closing_s: { offset: 12, size: 4 },
+      cfg_tcp_established_s: { offset: 8, size: 4 },
+      cfg_tcp_syn_s: { offset: 4, size: 4 },
+      cfg_test_ifindex: { offset: 24, size: 4 },
+      cfg_track_flows: { offset: 40, size: 1 },
+      cfg_xdp: { offset: 0, size: 1 },
     },
   },
   weft_sock: {
@@ -473,22 +495,23 @@ export const CONFIG = {
     },
   },
   weft_xdp: {
-    size: 44,
+    size: 48,
     variables: {
-      cfg_any_s: { offset: 12, size: 4 },
-      cfg_events: { offset: 38, size: 1 },
-      cfg_icmp_per_s: { offset: 40, size: 4 },
-      cfg_maglev_seed: { offset: 32, size: 4 },
-      cfg_no_backend_reject: { offset: 37, size: 1 },
+      cfg_any_s: { offset: 16, size: 4 },
+      cfg_events: { offset: 42, size: 1 },
+      cfg_icmp_per_s: { offset: 44, size: 4 },
+      cfg_maglev_seed: { offset: 36, size: 4 },
+      cfg_no_backend_reject: { offset: 41, size: 1 },
       cfg_snat_addr: { offset: 20, size: 4 },
-      cfg_snat_port_max: { offset: 26, size: 2 },
-      cfg_snat_port_min: { offset: 24, size: 2 },
-      cfg_snat_secret: { offset: 28, size: 4 },
-      cfg_tcp_closing_s: { offset: 8, size: 4 },
-      cfg_tcp_established_s: { offset: 4, size: 4 },
-      cfg_tcp_syn_s: { offset: 0, size: 4 },
-      cfg_test_ifindex: { offset: 16, size: 4 },
-      cfg_track_flows: { offset: 36, size: 1 },
+      cfg_snat_port_max: { offset: 30, size: 2 },
+      cfg_snat_port_min: { offset: 28, size: 2 },
+      cfg_snat_secret: { offset: 32, size: 4 },
+      cfg_tcp_closing_s: { offset: 12, size: 4 },
+      cfg_tcp_established_s: { offset: 8, size: 4 },
+      cfg_tcp_syn_s: { offset: 4, size: 4 },
+      cfg_test_ifindex: { offset: 24, size: 4 },
+      cfg_track_flows: { offset: 40, size: 1 },
+      cfg_xdp: { offset: 0, size: 1 },
     },
   },
 } as const

@@ -21,6 +21,15 @@ typedef struct __sk_buff ctx_t;
 #define CTX_DROP TC_ACT_SHOT
 #endif
 
+/* XDP leaves this packet to the program at tc, as it came: not counted here. */
+#define CTX_LEAVE 0x100
+
+/* What XDP writes in front of a packet for tc: it has its final addresses. */
+#define NOTE_DONE 0x77656674
+
+/* Whether there may be such notes. */
+const volatile bool cfg_xdp = false;
+
 /* In skb->mark: this packet has its final addresses. Survives from the program that rewrote it to the device's egress. */
 #define MARK_MASK 0x0f00
 #define MARK_DONE 0x0300
@@ -98,6 +107,20 @@ static __always_inline void ctx_note_unchecked(ctx_t *ctx, __u16 port_diff)
 {
 }
 
+/* False where the driver has no room for it: tc would then translate what is translated already. */
+static __always_inline bool ctx_note_done(ctx_t *ctx)
+{
+	__u32 *note;
+
+	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*note)))
+		return false;
+	note = ctx_pointer(ctx, data_meta);
+	if ((void *)(note + 1) > ctx_data(ctx))
+		return false;
+	*note = NOTE_DONE;
+	return true;
+}
+
 static __always_inline void ctx_mark_done(ctx_t *ctx)
 {
 }
@@ -119,10 +142,24 @@ static __always_inline __u32 ctx_ifindex(const ctx_t *ctx)
 	return ctx->ifindex;
 }
 
+/* Its VLAN's device has a program of its own, or is none of ours. */
+static __always_inline bool ctx_is_tagged(const ctx_t *ctx)
+{
+	return ctx->vlan_present;
+}
+
+/* XDP has been here. */
+static __always_inline bool ctx_has_note(const ctx_t *ctx)
+{
+	__u32 *note = ctx_pointer(ctx, data_meta);
+
+	return (void *)(note + 1) <= ctx_data(ctx) && *note == NOTE_DONE;
+}
+
 /* A flooding switch shows frames for other stations; translating those would forward packets twice. */
 static __always_inline bool ctx_is_for_us(const ctx_t *ctx)
 {
-	return ctx->pkt_type == 0;
+	return ctx->pkt_type == 0 && !ctx_is_tagged(ctx) && !(cfg_xdp && ctx_has_note(ctx));
 }
 
 /* Make the first `len` bytes readable. */
@@ -163,6 +200,12 @@ static __always_inline int ctx_fix_l4_csum(ctx_t *ctx, __u32 off, bool udp, __u1
 static __always_inline void ctx_note_unchecked(ctx_t *ctx, __u16 port_diff)
 {
 	bpf_csum_update(ctx, port_diff);
+}
+
+/* Nothing looks at it again on the way in. */
+static __always_inline bool ctx_note_done(ctx_t *ctx)
+{
+	return true;
 }
 
 static __always_inline void ctx_mark_done(ctx_t *ctx)

@@ -124,9 +124,9 @@ static __always_inline int flow_create(ctx_t *ctx, const struct pkt *p, __u32 sv
 	__u32 flags;
 	int err;
 
-	if (!local && !cfg_snat_addr)
+	twin_key.daddr = local ? p->key.saddr : device_source(ctx, be->addr);
+	if (!twin_key.daddr)
 		return -DROP_NAT_NO_MAPPING;
-	twin_key.daddr = local ? p->key.saddr : cfg_snat_addr;
 	flags = local ? FLOW_LOCAL : FLOW_SNAT;
 	if (p->key.proto == IPPROTO_TCP)
 		flags = flow_tcp_next(flags, p->tcp_flags);

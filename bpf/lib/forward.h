@@ -2,15 +2,13 @@
 #ifndef WEFT_FORWARD_H
 #define WEFT_FORWARD_H
 
+#include "device.h"
 #include "rewrite.h"
 
 /* Tests and benchmarks: leave through this device without asking the routing table. */
 const volatile __u32 cfg_test_ifindex = 0;
 
 #define FORWARD_AF_INET 2
-
-/* The node's own source address towards backends elsewhere and in what it reports; network order. */
-const volatile __be32 cfg_snat_addr = 0;
 
 /* Out by a device; at XDP the one it came by takes it back without a detour. */
 static __always_inline int forward_by(ctx_t *ctx, __u32 ifindex)
@@ -40,10 +38,21 @@ static __always_inline int forward_send(ctx_t *ctx, const struct bpf_fib_lookup 
 static __always_inline int forward_resolve(ctx_t *ctx, const struct pkt *p, const struct flow_rw *rw,
 					   const struct bpf_fib_lookup *fib)
 {
-	return CTX_PASS;
+	return CTX_LEAVE;
+}
+
+/* Another device must have a program of ours in its driver: tc sends by any. */
+static __always_inline bool forward_may_send(const ctx_t *ctx, __u32 ifindex)
+{
+	return ifindex == ctx_ingress(ctx) || device_takes_xdp(ifindex);
 }
 
 #else
+
+static __always_inline bool forward_may_send(const ctx_t *ctx, __u32 ifindex)
+{
+	return true;
+}
 
 static __always_inline int forward_resolve(ctx_t *ctx, const struct pkt *p, const struct flow_rw *rw,
 					   const struct bpf_fib_lookup *fib)
@@ -93,6 +102,8 @@ static __always_inline int forward(ctx_t *ctx, struct pkt *p, const struct flow_
 #endif
 	switch (bpf_fib_lookup(ctx, &fib, sizeof(fib), 0)) {
 	case BPF_FIB_LKUP_RET_SUCCESS:
+		if (!forward_may_send(ctx, fib.ifindex))
+			return CTX_LEAVE;
 		err = pkt_rewrite(ctx, p, rw, true);
 		return err ? err : forward_send(ctx, &fib);
 	case BPF_FIB_LKUP_RET_NO_NEIGH:

@@ -19,6 +19,8 @@ static __always_inline int ns_emit(ctx_t *ctx, struct pkt *p, const struct flow_
 {
 	if (!local)
 		return forward(ctx, p, rw);
+	if (!ctx_note_done(ctx))
+		return CTX_LEAVE;
 	/* The stack routes it to the pod or the socket, and counts the hop. */
 	return pkt_rewrite(ctx, p, rw, false) ?: CTX_PASS;
 }

@@ -32,7 +32,7 @@ static __always_inline int reply_egress(ctx_t *ctx, struct pkt *p, bool *done)
 {
 	struct flow_rw rw;
 
-	if (ctx_is_done(ctx) || !reply_find(ctx, p, &rw))
+	if (ctx_is_done(ctx) || ctx_is_tagged(ctx) || !reply_find(ctx, p, &rw))
 		return CTX_PASS;
 	*done = true;
 	return pkt_rewrite(ctx, p, &rw, false) ?: CTX_PASS;

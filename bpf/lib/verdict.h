@@ -10,6 +10,8 @@
 /* The one place where packets are counted and drops are told. */
 static __always_inline int verdict_account(ctx_t *ctx, const struct pkt *p, enum met_dir dir, int verdict, bool done)
 {
+	if (verdict == CTX_LEAVE)
+		return CTX_PASS;
 	if (verdict >= 0) {
 		if (done)
 			met_count(dir, REASON_FORWARDED, ctx_len(ctx));

@@ -1,6 +1,7 @@
 import { affinityKey, AFFINITY_MAP, affinityValue } from '../../agent/maps/affinity.ts'
 import { BACKEND_MAP, BACKEND_STATES, backendKey, backendValue } from '../../agent/maps/backend.ts'
 import { type Codec, encoded } from '../../agent/maps/codec.ts'
+import { ALL_DEVICES, DEVICE_MAP, deviceKey, deviceValue } from '../../agent/maps/device.ts'
 import { ENDPOINT_MAP, endpointKey, endpointValue } from '../../agent/maps/endpoint.ts'
 import {
   FLOW_FLAGS,
@@ -51,6 +52,13 @@ export interface ServiceSpec {
   readonly affinitySeconds?: number
 }
 
+export interface DeviceSpec {
+  readonly name: 'all' | 'up0' | 'up2'
+  readonly address: string
+  readonly several?: boolean
+  readonly xdp?: boolean
+}
+
 /** One slot region of this many cells per service id: slots first, the Maglev table behind them. */
 const REGION = 512
 const MAGLEV_AT = 128
@@ -58,10 +66,12 @@ const MAGLEV_AT = 128
 /** The maps of a loaded datapath, written and read as the agent does, one entry at a time. */
 export class DatapathMaps {
   private readonly get: (name: string) => BpfMap
+  private readonly indexOf: (device: string) => number
   private readonly usedBackends = new Set<number>()
 
-  constructor(get: (name: string) => BpfMap) {
+  constructor(get: (name: string) => BpfMap, indexOf: (device: string) => number = () => 0) {
     this.get = get
+    this.indexOf = indexOf
   }
 
   clear(): void {
@@ -72,6 +82,7 @@ export class DatapathMaps {
       FLOW_OTHER_MAP.name,
       AFFINITY_MAP.name,
       MAPS.w_frag4_v1.name,
+      DEVICE_MAP.name,
     ]) {
       const map = this.get(name)
       const { keys, count } = map.dump()
@@ -93,6 +104,13 @@ export class DatapathMaps {
       nodeAddress: address('0.0.0.0'),
     }
     this.get(BACKEND_MAP.name).update(encoded(backendKey, spec.id), encoded(backendValue, value))
+  }
+
+  /** `all`: the element that stands for all devices. */
+  addDevice(spec: DeviceSpec): void {
+    const { name, several = false, xdp = false } = spec
+    const key = encoded(deviceKey, name === 'all' ? ALL_DEVICES : this.indexOf(name))
+    this.get(DEVICE_MAP.name).update(key, encoded(deviceValue, { address: address(spec.address), several, xdp }))
   }
 
   removeBackend(id: number): void {

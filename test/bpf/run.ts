@@ -1,5 +1,5 @@
 import { BpfError, type BpfProgram, Errno, TcVerdict, XdpVerdict } from '../../native/index.ts'
-import type { BackendSpec, DatapathMaps, ServiceSpec } from './maps.ts'
+import type { BackendSpec, DatapathMaps, DeviceSpec, ServiceSpec } from './maps.ts'
 import { formatAddress } from '../../agent/types/address.ts'
 import { build, describe, destinationAddress, type PacketSpec, sourcePort } from './packet.ts'
 import { type Config, type Hook, NODE_MAC, World } from './world.ts'
@@ -39,6 +39,7 @@ export interface Case {
   readonly services?: readonly ServiceSpec[]
   readonly backends?: readonly BackendSpec[]
   readonly endpoints?: readonly string[]
+  readonly devices?: readonly DeviceSpec[]
   readonly steps: readonly Step[]
 }
 
@@ -91,7 +92,8 @@ function runTc(program: BpfProgram, frame: Buffer, ifindex: number, complete: bo
 
 function runXdp(program: BpfProgram, frame: Buffer, ifindex: number): Outcome {
   const result = program.testRun({ data: frame, ctx: xdpMd(ifindex, frame.length) })
-  return { verdict: verdictOf(XDP, result.retval), data: result.data }
+  // What the program wrote in front of the packet, for the one at tc, comes out as well.
+  return { verdict: verdictOf(XDP, result.retval), data: result.data.subarray(result.ctx?.readUInt32LE(0) ?? 0) }
 }
 
 function verdictOf(names: Readonly<Record<number, Verdict>>, value: number): Verdict {
@@ -116,6 +118,7 @@ export function runCase(world: World, test: Case, path: Path): void {
   world.maps.clear()
   test.backends?.forEach((backend) => world.maps.addBackend(backend))
   test.services?.forEach((service) => world.maps.addService(service))
+  test.devices?.forEach((device) => world.maps.addDevice(device))
   test.endpoints?.forEach((endpoint) => world.maps.addEndpoint(endpoint))
   test.steps.forEach((step, index) => {
     try {
@@ -156,7 +159,9 @@ function runStep(world: World, test: Case, path: Path, step: Step): void {
     )
   }
   const ours = verdict !== 'pass' || becomes !== undefined
-  const counts = step.counts ?? (ours ? 'REASON_FORWARDED' : undefined)
+  // What XDP leaves to tc as it came is counted there.
+  const left = hook === 'xdp' && step.xdpVerdict === 'pass' && step.xdpBecomes === undefined
+  const counts = left ? undefined : (step.counts ?? (ours ? 'REASON_FORWARDED' : undefined))
   expectSame('counters', [...changed(countersBefore, world.maps.counters())], counts === undefined ? [] : [counts])
   if (step.flows !== undefined) expectFlows(world.maps.flowLines(), [...step.flows].sort())
   step.check?.(world.maps, outcome.data)

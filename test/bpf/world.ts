@@ -25,6 +25,10 @@ export const POD_MAC = '02:00:00:00:01:01'
 /** The node's side of the pod's veth. */
 export const POD_GATEWAY_MAC = '02:00:00:00:01:02'
 export const POD = '10.0.0.46'
+/** A second uplink, and the node behind it that has the pods of 10.2.0.0/16. */
+export const NODE2 = '172.19.0.2'
+export const NODE2_MAC = '02:00:00:00:02:02'
+export const PEER2_MAC = '02:00:00:00:02:09'
 
 const NETWORK = `
 ip link set lo up
@@ -35,6 +39,12 @@ ip link set up0 up
 ip link set up1 up
 ip link set pod0 up
 ip link set pod1 up
+ip link add up2 address ${NODE2_MAC} type veth peer name up3
+ip link set up2 up
+ip link set up3 up
+ip addr add ${NODE2}/24 dev up2
+ip neigh add 172.19.0.9 lladdr ${PEER2_MAC} dev up2 nud permanent
+ip route add 10.2.0.0/16 via 172.19.0.9
 ip addr add ${NODE}/24 dev up0
 ip neigh add 172.18.0.1 lladdr ${ROUTER_MAC} dev up0 nud permanent
 ip neigh add 172.18.0.3 lladdr ${PEER_MAC} dev up0 nud permanent
@@ -57,6 +67,7 @@ const MAX_ENTRIES = {
   w_flow4a_v1: 8192,
   w_aff4_v1: 1024,
   w_frag4_v1: 1024,
+  w_dev_v1: 16,
 }
 
 /** Where the built objects are, seen from the sources and from the compiled tests alike. */
@@ -97,8 +108,11 @@ export class World {
     this.home = openSync('/proc/self/ns/net', 'r')
     newNetns()
     execFileSync('bash', ['-euc', NETWORK], { stdio: ['ignore', 'ignore', 'inherit'] })
-    for (const device of ['up0', 'pod0']) this.devices.set(device, ifIndex(device))
-    this.maps = new DatapathMaps((name) => this.map(name))
+    for (const device of ['up0', 'up2', 'pod0']) this.devices.set(device, ifIndex(device))
+    this.maps = new DatapathMaps(
+      (name) => this.map(name),
+      (device) => this.devices.get(device) ?? 0,
+    )
     // A queue takes XDP contexts only while a program is attached to its device.
     this.load('weft_netdev', {})
     const link = BpfLink.attachXdp(this.program('xdp', {}), this.ifindex('xdp'))

@@ -1,5 +1,6 @@
 import type { Case } from '../run.ts'
 import { CHOOSE } from './choose.ts'
+import { DEVICES } from './devices.ts'
 import { FORWARD } from './forward.ts'
 import { FRAGMENTS } from './fragments.ts'
 import { ICMP_ERRORS } from './icmp-errors.ts'
@@ -13,6 +14,7 @@ export const TABLES: readonly (readonly [subject: string, cases: readonly Case[]
   ['forwarding', FORWARD],
   ['refusing', REFUSE],
   ['choosing', CHOOSE],
+  ['devices', DEVICES],
   ['flow state', STATE],
   ['source ports', PORTS],
   ['fragments', FRAGMENTS],

@@ -1,0 +1,78 @@
+import type { Case } from '../run.ts'
+import { NODE, NODE2, NODE2_MAC, PEER2_MAC, POD } from '../world.ts'
+import { CLIENT, LOCAL_BACKEND, REMOTE, REMOTE_BACKEND, request, toLocal, toPeer, toRemote, VIP } from './common.ts'
+
+const BEHIND_UP2 = '10.2.0.7'
+const TWO = [
+  { name: 'all', address: NODE, several: true },
+  { name: 'up0', address: NODE, xdp: true },
+] as const
+const toPeer2 = { src: NODE2, dst: BEHIND_UP2, dport: 8080, ttl: 63, smac: NODE2_MAC, dmac: PEER2_MAC }
+const behindUp2 = { services: [toRemote], backends: [{ ...REMOTE_BACKEND, address: BEHIND_UP2 }] }
+const VLAN = 0x8100
+
+export const DEVICES: readonly Case[] = [
+  {
+    description: 'several uplinks: the source is the address of the device by which the route leaves',
+    ...behindUp2,
+    devices: [...TWO, { name: 'up2', address: NODE2, xdp: true }],
+    steps: [
+      {
+        send: request,
+        verdict: 'redirect',
+        becomes: toPeer2,
+        flows: [
+          `tcp ${CLIENT}:40000>${VIP}:80 => ${NODE2}:40000>${BEHIND_UP2}:8080 SNAT 60s`,
+          `tcp ${BEHIND_UP2}:8080>${NODE2}:40000 => ${VIP}:80>${CLIENT}:40000 REV SNAT 60s`,
+        ],
+      },
+      { send: { ...request, flags: 'A' }, verdict: 'redirect', becomes: toPeer2 },
+    ],
+  },
+  {
+    description: 'several uplinks: a backend behind the first one sees the first address',
+    services: [toRemote],
+    backends: [REMOTE_BACKEND],
+    devices: [...TWO, { name: 'up2', address: NODE2 }],
+    steps: [{ send: request, verdict: 'redirect', becomes: toPeer }],
+  },
+  {
+    description: 'a device without an address of its own: the address of all devices',
+    ...behindUp2,
+    devices: [...TWO, { name: 'up2', address: '0.0.0.0', xdp: true }],
+    steps: [{ send: request, verdict: 'redirect', becomes: { ...toPeer2, src: NODE } }],
+  },
+  {
+    description: 'one uplink: the map has the address that counts now, whatever it was at the start',
+    services: [toRemote],
+    backends: [REMOTE_BACKEND],
+    devices: [{ name: 'all', address: '172.18.0.77' }],
+    steps: [
+      {
+        send: request,
+        verdict: 'redirect',
+        becomes: { ...toPeer, src: '172.18.0.77' },
+        flows: [
+          `tcp ${CLIENT}:40000>${VIP}:80 => 172.18.0.77:40000>${REMOTE}:8080 SNAT 60s`,
+          `tcp ${REMOTE}:8080>172.18.0.77:40000 => ${VIP}:80>${CLIENT}:40000 REV SNAT 60s`,
+        ],
+      },
+    ],
+  },
+  {
+    description: 'the way out is a device whose driver has no program of ours: XDP leaves the packet to tc',
+    ...behindUp2,
+    devices: [...TWO, { name: 'up2', address: NODE2 }],
+    steps: [
+      { send: request, verdict: 'redirect', becomes: toPeer2, xdpVerdict: 'pass' },
+      { send: { ...request, flags: 'A' }, verdict: 'redirect', becomes: toPeer2, xdpVerdict: 'pass' },
+    ],
+  },
+  {
+    description: 'a VLAN tag in the frame: left to the device of that VLAN',
+    services: [toLocal],
+    backends: [LOCAL_BACKEND],
+    endpoints: [POD],
+    steps: [{ send: { ...request, etherType: VLAN }, verdict: 'pass', flows: [] }],
+  },
+]
