@@ -17,7 +17,9 @@ type ExplainedFrontend = ExplainReport['frontends'][number]
  */
 export function explainReport(view: AgentView, service: ServiceName): ExplainReport | undefined {
   const row = view.tables.services.get(service)
-  const frontends = [...view.frontendsOf(service)].sort((a, b) => compareFrontends(a.frontend, b.frontend))
+  const frontends = [...view.frontendsOf(service)]
+    .filter(answers)
+    .sort((a, b) => compareFrontends(a.frontend, b.frontend))
   const stray = frontends.length === 0 && row === undefined ? backendsWithoutService(view, service) : []
   if (row === undefined && frontends.length === 0 && stray.length === 0) return undefined
 
@@ -36,6 +38,9 @@ export function explainReport(view: AgentView, service: ServiceName): ExplainRep
     ),
   }
 }
+
+/** A Wildcard refuses, and has no backends to explain. */
+const answers = ({ frontend }: FrontendView): boolean => frontend.type !== 'Wildcard'
 
 function explain({ frontend, status }: FrontendView): ExplainedFrontend {
   return {
@@ -89,7 +94,7 @@ function backendsWithoutService(view: AgentView, service: ServiceName): Explaine
 function noFrontend(service: ServiceName): Problem {
   return {
     code: 'no-frontend',
-    message: `${service} has no address to balance: it is headless, has no ports, or is an ExternalName`,
+    message: `${service} has no address to balance: it is headless, has no ports that are balanced, or is an ExternalName`,
     hint: 'give the Service a clusterIP and ports if it is meant to be load-balanced; otherwise nothing is wrong',
   }
 }

@@ -27,6 +27,7 @@ const TYPE_NAMES: Readonly<Record<FrontendType, string>> = {
   NodePort: 'NodePort',
   LoadBalancer: 'LoadBalancer',
   ExternalIP: 'ExternalIPs',
+  HostPort: 'HostPort',
   Wildcard: 'Wildcard',
 }
 
@@ -52,7 +53,8 @@ export function compareFrontends(a: Frontend, b: Frontend): number {
 }
 
 function serviceReport(view: AgentView, { frontend, id, status }: FrontendView): ServiceReport {
-  const service = frontend.service === '' ? undefined : view.tables.services.get(frontend.service)
+  const service =
+    frontend.service === '' || frontend.type === 'HostPort' ? undefined : view.tables.services.get(frontend.service)
   const spec = serviceSpec(frontend, id ?? 0, service, view.cluster.name)
   const realized = status.state === 'done' ? spec : { ...spec, 'backend-addresses': [] }
   return {

@@ -8,8 +8,10 @@ import { formatAddress } from '../types/address.ts'
 import { frontendId } from '../types/frontend.ts'
 import { backendGroup } from './backend-group.ts'
 import { maglevSizeFor } from './maglev-size.ts'
+import { isBalanced, notBalanced } from './protocols.ts'
 import { anyUnsynced } from './restored.ts'
 import { sitesOf } from './sites.ts'
+import { wildcardsOf } from './wildcards.ts'
 
 export interface DesiredFrontends {
   readonly frontends: readonly Frontend[]
@@ -38,6 +40,10 @@ export function desiredFrontends(snap: Snapshot, name: ServiceName): DesiredFron
   const frontends: Frontend[] = []
   const problems: Problem[] = [...service.problems]
   for (const port of service.ports) {
+    if (!isBalanced(port.protocol)) {
+      problems.push(notBalanced(`${service.origin}: service ${service.name}, port ${port.port}`, port.protocol))
+      continue
+    }
     const nodePort = usableNodePort(snap, service, port, problems)
     let all: BackendGroup | undefined
     let local: BackendGroup | undefined
@@ -54,6 +60,7 @@ export function desiredFrontends(snap: Snapshot, name: ServiceName): DesiredFron
       frontends.push(frontendAt(snap, service, port, site, number, group))
     }
   }
+  frontends.push(...wildcardsOf(snap, service))
   // One address cannot fall together with itself: the usual service has nothing to check.
   const unique = sites.length > 1 || service.ports.length > 1 ? dropConflicts(frontends, service, problems) : frontends
   return { frontends: unique, problems }
@@ -133,10 +140,10 @@ function dropConflicts(frontends: Frontend[], service: Service, problems: Proble
 
 /**
  * Who gets an address that two services claim: the lower rank, then the first owner by name. An address that a person wrote down
- * beats a node port, which is only expanded onto it.
+ * beats a node port, which is only expanded onto it; any service beats a pod's hostPort, which the others could not do without.
  */
 export function frontendRank(frontend: Frontend): number {
-  return frontend.type === 'NodePort' ? 1 : 0
+  return frontend.type === 'HostPort' ? 2 : frontend.type === 'NodePort' ? 1 : 0
 }
 
 export function frontendConflict(winner: string, kept: Frontend, loser: string, refused: Frontend): Problem {

@@ -12,6 +12,7 @@ import type { Problem } from '../types/problem.ts'
 import type { Service, ServiceName } from '../types/service.ts'
 import { desiredEndpoints } from '../desired/endpoints.ts'
 import { desiredFrontends, frontendConflict, frontendRank } from '../desired/frontends.ts'
+import { desiredHostPorts } from '../desired/host-ports.ts'
 import { desiredIpcache } from '../desired/ipcache.ts'
 import { PrefixTracker } from '../desired/prefixes.ts'
 import { planRoutes } from '../desired/routes.ts'
@@ -47,6 +48,8 @@ const PREFIXES_AT_A_STRETCH = 500
 
 /** Owner of what is computed as a whole. */
 const ALL = 'all'
+/** Before the key of a pod that owns frontends. No service's name begins so. */
+const POD = 'pod:'
 
 /**
  * From a changed row to the targets it concerns: which services, prefixes, endpoints and routes are to be worked out again.
@@ -73,7 +76,8 @@ export class Pipelines {
     readonly routes: Planner<RouteEntry> | undefined
   }
   readonly #prefixes = new PrefixTracker()
-  readonly #frontends = new Map<ServiceName, DesiredFrontends>()
+  /** By owner: the name of a service, or `pod:` and the key of a pod with hostPorts. */
+  readonly #frontends = new Map<string, DesiredFrontends>()
   readonly #clusterSeen = new Map<string, string>()
   #routeProblems: readonly Problem[] = []
   #unsubscribe: (() => void)[] = []
@@ -94,7 +98,7 @@ export class Pipelines {
       endpoints,
       lb: new Planner({
         reconciler: this.lb,
-        compute: (owner) => this.#computeFrontends(owner as ServiceName),
+        compute: (owner) => this.#computeFrontends(owner),
         schedule: (fn) => void setImmediate(() => void endpoints.idle().then(fn)),
       }),
       ipcache: new Planner({
@@ -160,10 +164,34 @@ export class Pipelines {
     if (change.table === 'nodes') {
       this.#planners.routes?.mark(ALL)
       const { clusterName, nodeName } = snapshot.local
-      if (change.key === `${clusterName}/${nodeName}`) this.#markServices((service) => service.type !== 'ClusterIP')
+      if (change.key === `${clusterName}/${nodeName}`) {
+        this.#markServices((service) => service.type !== 'ClusterIP')
+        this.#markHostPorts()
+      } else this.#markServices((service) => this.#claimsNode(service, change.key))
     }
+    if (change.table === 'pods') this.#onPod(change.key)
     if (change.table === 'clusters' || change.table === 'reach') this.#onCluster(change.key)
     if (change.service !== undefined && snapshot.isSynced(LOCAL_SOURCE)) this.#planners.lb.mark(change.service)
+  }
+
+  #onPod(key: string): void {
+    const { snapshot } = this.#options
+    const pod = snapshot.tables.pods.get(key)
+    const concerned = (pod !== undefined && pod.hostPorts.length > 0) || this.#frontends.has(POD + key)
+    if (concerned && snapshot.isSynced(LOCAL_SOURCE)) this.#planners.lb.mark(POD + key)
+  }
+
+  #markHostPorts(): void {
+    const { snapshot } = this.#options
+    if (!snapshot.isSynced(LOCAL_SOURCE)) return
+    for (const pod of snapshot.tables.pods.by('node', snapshot.local.nodeName)) this.#onPod(pod.key)
+  }
+
+  /** A load-balancer address that turns out to be a node's is not the service's alone. */
+  #claimsNode(service: Service, key: string): boolean {
+    if (service.loadBalancerIPs.length === 0) return false
+    const addresses = this.#options.snapshot.tables.nodes.get(key)?.addresses ?? []
+    return addresses.some(({ address }) => service.loadBalancerIPs.includes(address))
   }
 
   /** Counters of a cluster change all the time; only what selection looks at concerns its services. */
@@ -182,7 +210,10 @@ export class Pipelines {
     const { sync, log } = this.#options
     log.info({ source, waitingFor: sync.closed() }, 'first list complete')
     this.#markServices((service) => source === LOCAL_SOURCE || service.mesh.global)
-    if (source === LOCAL_SOURCE) this.#planners.podHooks?.mark(ALL)
+    if (source === LOCAL_SOURCE) {
+      this.#planners.podHooks?.mark(ALL)
+      this.#markHostPorts()
+    }
     void this.#pruneWhenIdle()
   }
 
@@ -204,10 +235,13 @@ export class Pipelines {
     }
   }
 
-  #computeFrontends(service: ServiceName): ReadonlyMap<string, Frontend> {
-    const desired = desiredFrontends(this.#options.snapshot, service)
-    if (desired.frontends.length === 0 && desired.problems.length === 0) this.#frontends.delete(service)
-    else this.#frontends.set(service, desired)
+  #computeFrontends(owner: string): ReadonlyMap<string, Frontend> {
+    const { snapshot } = this.#options
+    const desired = owner.startsWith(POD)
+      ? desiredHostPorts(snapshot, snapshot.tables.pods.get(owner.slice(POD.length)))
+      : desiredFrontends(snapshot, owner as ServiceName)
+    if (desired.frontends.length === 0 && desired.problems.length === 0) this.#frontends.delete(owner)
+    else this.#frontends.set(owner, desired)
     return new Map(desired.frontends.map((each) => [each.id, each]))
   }
 
@@ -228,6 +262,8 @@ export class Pipelines {
 
   *#conflicts(service?: string): Iterable<Problem> {
     for (const { winner, losers } of this.lb.conflicts()) {
+      // Services that share an address all keep it to themselves.
+      if (winner.value.type === 'Wildcard') continue
       for (const loser of losers) {
         if (service !== undefined && service !== loser.owner) continue
         yield frontendConflict(winner.owner, winner.value, loser.owner, loser.value)

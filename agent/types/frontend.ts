@@ -75,7 +75,8 @@ export interface BackendGroup {
   readonly decisions: readonly BackendDecision[]
 }
 
-export type FrontendType = 'ClusterIP' | 'NodePort' | 'LoadBalancer' | 'ExternalIP' | 'Wildcard'
+/** `Wildcard`: refuses whatever no frontend of the address is for. */
+export type FrontendType = 'ClusterIP' | 'NodePort' | 'LoadBalancer' | 'ExternalIP' | 'HostPort' | 'Wildcard'
 /** `ext`: what outside clients see, and inside ones unless `int` exists. */
 export type Scope = 'ext' | 'int'
 
@@ -87,7 +88,7 @@ export interface Frontend {
   readonly port: number
   readonly protocol: Protocol
   readonly scope: Scope
-  /** Empty when read back from a map, which does not hold names. */
+  /** Of a HostPort the pod's name. Empty when read back from a map, which does not hold names. */
   readonly service: ServiceName | ''
   readonly type: FrontendType
   /** Bits of `SVC_FLAGS` in maps/service.ts. */
@@ -103,5 +104,6 @@ export interface Frontend {
 
 /** The `id` of a frontend. */
 export function frontendId(address: Address, port: number, protocol: Protocol, scope: Scope): string {
-  return `${formatAddress(address)}:${port}/${PROTOCOL_NAMES[protocol]}${scope === 'int' ? '/i' : ''}`
+  // Only a Wildcard has port 0, whatever protocol it says.
+  return `${formatAddress(address)}:${port}/${port === 0 ? 'ANY' : PROTOCOL_NAMES[protocol]}${scope === 'int' ? '/i' : ''}`
 }

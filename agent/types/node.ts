@@ -1,4 +1,5 @@
 import type { Address, Cidr } from './address.ts'
+import type { Protocol } from './service.ts'
 
 /** A node of the own or of a connected cluster. */
 export interface Node {
@@ -12,6 +13,8 @@ export interface Node {
   readonly podCidrs: readonly Cidr[]
   readonly labels: Readonly<Record<string, string>>
   readonly zone: string | undefined
+  /** It is about to be removed: load balancers in front of the cluster are to leave it. Absent: it is not. */
+  readonly leaving?: true
   readonly origin: string
 }
 
@@ -29,5 +32,15 @@ export interface Pod {
   readonly ready: boolean
   readonly terminating: boolean
   readonly namedPorts: readonly { readonly name: string; readonly protocol: number; readonly port: number }[]
+  /** Ports of its node that lead to it. */
+  readonly hostPorts: readonly HostPort[]
   readonly origin: string
+}
+
+export interface HostPort {
+  /** The only address of the node that has it; undefined: all of them. */
+  readonly hostIp: Address | undefined
+  readonly protocol: Protocol
+  readonly hostPort: number
+  readonly containerPort: number
 }

@@ -31,6 +31,12 @@ static __always_inline bool ns_is_kept(const struct pkt *p)
 	return p->key.daddr != cfg_snat_addr && svc_is_wildcard_drop(p->key.daddr);
 }
 
+/* Not TCP, UDP, echo or an error about them, or no IP at all. Nothing of it is for a service. */
+static __always_inline int ns_other(const struct pkt *p)
+{
+	return p->key.daddr && ns_is_kept(p) ? -DROP_NO_SERVICE : CTX_PASS;
+}
+
 /* No frontend, or not one that is answered here. */
 static __always_inline int ns_refuse(const struct svc_val *svc, const struct pkt *p)
 {
@@ -137,7 +143,7 @@ static __always_inline int ns_ingress(ctx_t *ctx, struct pkt *p, bool *done)
 	if (parsed == PARSE_FRAGMENT)
 		return ns_fragment(p);
 	if (parsed)
-		return parsed < 0 ? parsed : CTX_PASS;
+		return parsed < 0 ? parsed : ns_other(p);
 	if (ns_is_own_answer(p))
 		return CTX_PASS;
 	p->say_from = p->key.daddr;

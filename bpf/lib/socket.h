@@ -93,6 +93,9 @@ static __always_inline struct svc_val *sock_service(struct bpf_sock_addr *ctx, c
 	/* An external address is whatever a user wrote down: only believe it where it is our own (CVE-2020-8554). */
 	if (svc->flags & SVC_EXT_IP && !addr_is_own(call->addr))
 		return NULL;
+	/* Every namespace has a loopback of its own: only the node's is meant. */
+	if (svc->flags & SVC_HOSTPORT_LOOPBACK && !sock_in_host_netns(ctx))
+		return NULL;
 	if (!(svc->flags & SVC_TWO_SCOPES))
 		return svc;
 	in = svc_lookup(vip, call->port, call->proto, SVC_SCOPE_INT);

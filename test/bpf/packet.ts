@@ -6,7 +6,8 @@ export interface PacketSpec {
   readonly dst: string
   readonly sport?: number
   readonly dport?: number
-  readonly proto?: 'tcp' | 'udp' | 'icmp'
+  /** `sctp` stands for what is not translated: its header is left at zeros. */
+  readonly proto?: 'tcp' | 'udp' | 'icmp' | 'sctp'
   /** TCP: any of S A F R P. */
   readonly flags?: string
   readonly ttl?: number
@@ -47,7 +48,7 @@ export interface IcmpSpec {
 }
 
 const ETH = 14
-const PROTOCOLS = { icmp: 1, tcp: 6, udp: 17 } as const
+const PROTOCOLS = { icmp: 1, tcp: 6, udp: 17, sctp: 132 } as const
 const TCP_FLAGS: Readonly<Record<string, number>> = { F: 1, S: 2, R: 4, P: 8, A: 16 }
 
 const DEFAULTS = {
@@ -90,6 +91,7 @@ function buildL4(spec: PacketSpec): Buffer {
   const payload = Buffer.from(spec.payload ?? DEFAULTS.payload)
   const header = Buffer.alloc(proto === 'tcp' ? 20 : 8)
   if (proto === 'icmp') return buildIcmp(spec.icmp ?? {}, payload)
+  if (proto === 'sctp') return Buffer.concat([Buffer.alloc(12), payload])
   header.writeUInt16BE(spec.sport ?? DEFAULTS.sport, 0)
   header.writeUInt16BE(spec.dport ?? DEFAULTS.dport, 2)
   if (proto === 'udp') {
@@ -147,7 +149,7 @@ export function build(spec: PacketSpec): Buffer {
   ip.writeUInt32BE(address(spec.src), 12)
   ip.writeUInt32BE(address(spec.dst), 16)
   ip.writeUInt16BE(~sum(ip) & 0xffff, 10)
-  if (!later && proto !== 'icmp' && spec.noChecksum !== true) {
+  if (!later && (proto === 'tcp' || proto === 'udp') && spec.noChecksum !== true) {
     const check = ~sum(l4, pseudoHeader(ip, l4.length)) & 0xffff
     l4.writeUInt16BE(proto === 'udp' && check === 0 ? 0xffff : check, proto === 'tcp' ? 16 : 6)
   }

@@ -159,6 +159,22 @@ describe('NodePort', () => {
   })
 })
 
+describe('hostPort on the loopback address', () => {
+  const hostPort = { address: '127.0.0.1', port: 8080, flags: ['HOSTPORT', 'HOSTPORT_LOOPBACK'] } as const
+
+  it('is answered for processes of the node', async () => {
+    const node = world()
+    await serve(node, 6, [POD], hostPort)
+    expect(await tcpAsk('127.0.0.1', 8080)).toEqual({ name: POD, peer: '127.0.0.1:8080' })
+  })
+
+  it("is not what a pod's own loopback means", async () => {
+    const node = world({ cfg_host_netns_cookie: 1n })
+    await serve(node, 6, [POD], hostPort)
+    await expect(tcpAsk('127.0.0.1', 8080)).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+  })
+})
+
 describe('UDP', () => {
   it('answers come from the service, whether the socket is connected or not', async () => {
     const node = world()

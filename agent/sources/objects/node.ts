@@ -6,6 +6,8 @@ import type { Converted, ConvertContext } from './fields.ts'
 import { Field, readMeta } from './fields.ts'
 
 export const ZONE_LABEL = 'topology.kubernetes.io/zone'
+/** The cluster autoscaler's, on nodes that it will remove. */
+const LEAVING_TAINT = 'ToBeDeletedByClusterAutoscaler'
 /** Other nodes reach a node at the first of these it has. */
 const PREFERENCE = ['InternalIP', 'ExternalIP']
 
@@ -31,9 +33,18 @@ export function nodeFromObject(object: V1Node, context: ConvertContext): Convert
       podCidrs,
       labels: meta.labels,
       zone: meta.labels[ZONE_LABEL],
+      ...(isLeaving(root) ? { leaving: true as const } : {}),
       origin: context.origin,
     },
   }
+}
+
+function isLeaving(root: Field): boolean {
+  const taints = root.at('spec').at('taints').list()
+  return (
+    root.at('metadata').at('deletionTimestamp').value !== undefined ||
+    taints.some((taint) => taint.at('key').value === LEAVING_TAINT)
+  )
 }
 
 /** Host names and DNS names stand in the same list; only `…IP` entries are addresses. */

@@ -41,7 +41,7 @@ export function nameOf(frontend: Frontend): FrontendName {
 export function parseFrontendId(id: string): FrontendName | undefined {
   const [, dotted = '', port = '', protocolName = '', inside] = /^([\d.]+):(\d{1,5})\/([A-Z]+)(\/i)?$/.exec(id) ?? []
   const address = parseAddress(dotted)
-  const protocol = parseProtocol(protocolName)
+  const protocol = protocolName === 'ANY' ? 0 : parseProtocol(protocolName)
   if (address === undefined || protocol === undefined || Number(port) > 65535) return undefined
   return { address, port: Number(port), protocol, scope: inside === undefined ? 'ext' : 'int' }
 }
@@ -105,6 +105,7 @@ export function protocolOf(name: FrontendName): Protocol {
 /** The kind of a frontend read back, as far as its flags tell. */
 export function typeOf(flags: number): FrontendType {
   if ((flags & SERVICE_FLAGS.WILDCARD_DROP) !== 0) return 'Wildcard'
+  if ((flags & SERVICE_FLAGS.HOSTPORT) !== 0) return 'HostPort'
   if ((flags & SERVICE_FLAGS.NODEPORT) !== 0) return 'NodePort'
   if ((flags & SERVICE_FLAGS.LB) !== 0) return 'LoadBalancer'
   if ((flags & SERVICE_FLAGS.EXT_IP) !== 0) return 'ExternalIP'

@@ -15,6 +15,7 @@ export const REFUSE: readonly Case[] = [
       { send: { ...request, dport: 81 }, verdict: 'pass' },
       { send: { ...request, proto: 'udp' }, verdict: 'pass' },
       { send: { ...request, proto: 'icmp' }, verdict: 'pass' },
+      { send: { ...request, proto: 'sctp' }, verdict: 'pass' },
       { send: { ...request, etherType: 0x0806 }, verdict: 'pass' },
       { send: { ...request, etherType: 0x8100 }, verdict: 'pass' },
       { send: { ...request, etherType: 0x86dd }, verdict: 'pass' },
@@ -97,6 +98,10 @@ export const REFUSE: readonly Case[] = [
       { send: request, verdict: 'redirect', becomes: toPeer },
       { send: { ...request, dport: 81 }, verdict: 'drop', counts: 'DROP_NO_SERVICE' },
       { send: { ...request, proto: 'udp' }, verdict: 'drop', counts: 'DROP_NO_SERVICE' },
+      { send: { ...request, proto: 'icmp' }, verdict: 'drop', counts: 'DROP_NO_SERVICE' },
+      { send: { ...request, proto: 'icmp', icmp: { type: 13 } }, verdict: 'drop', counts: 'DROP_NO_SERVICE' },
+      { send: { ...request, proto: 'sctp' }, verdict: 'drop', counts: 'DROP_NO_SERVICE' },
+      { send: { ...request, dst: NODE, proto: 'sctp' }, verdict: 'pass' },
       {
         send: { ...request, fragment: { offset: 100, more: false } },
         verdict: 'drop',

@@ -280,6 +280,7 @@ describe('lists', () => {
       ready: true,
       terminating: false,
       namedPorts: [],
+      hostPorts: [],
       origin: 'pods.yaml:1',
     }
     writer.upsertPod(pod)

@@ -221,6 +221,7 @@ ID       LABELS
       ready: true,
       terminating: false,
       namedPorts: [],
+      hostPorts: [],
       origin: 'pods.yaml:1',
     })
     expect(await output('endpoint list', { view })).toBe(

@@ -106,6 +106,7 @@ export function pod(name: string, address: string, nodeName: string, fields: Par
     ready: true,
     terminating: false,
     namedPorts: [],
+    hostPorts: [],
     origin: 'pods.yaml:1',
     ...fields,
   }

@@ -93,14 +93,17 @@ describe('addresses', () => {
       ['10.2.47.149:80/TCP', 'ClusterIP', ['CLUSTER_IP']],
       ['172.18.0.3:30080/TCP', 'NodePort', ['NODEPORT', 'ROUTABLE']],
       ['0.0.0.0:30080/TCP', 'NodePort', ['NODEPORT']],
+      ['172.18.0.100:0/ANY', 'Wildcard', ['LB', 'WILDCARD_DROP']],
     ])
-    expect(new Set(frontends.map((each) => each.group)).size).toBe(1)
+    const answering = frontends.filter((each) => each.type !== 'Wildcard')
+    expect(new Set(answering.map((each) => each.group)).size).toBe(1)
   })
 
   test('source ranges concern load-balancer addresses, affinity all', () => {
     const sourceRanges = [{ address: ip('10.0.0.0'), bits: 8 }]
     const { frontends } = desiredFrontends(given({ ...full, sourceRanges, sessionAffinitySeconds: 60 }).snap, WEBPOD)
     for (const each of frontends) {
+      if (each.type === 'Wildcard') continue
       expect((each.flags & FLAG.SRC_CHECK) !== 0).toBe(each.type === 'LoadBalancer')
       expect((each.flags & FLAG.AFFINITY) !== 0).toBe(true)
       expect(each.affinitySeconds).toBe(60)
@@ -115,6 +118,7 @@ describe('addresses', () => {
       ['10.2.47.149:80/TCP', 'random', 0],
       ['172.18.0.3:30080/TCP', 'maglev', 16381],
       ['0.0.0.0:30080/TCP', 'random', 0],
+      ['172.18.0.100:0/ANY', 'random', 0],
     ])
   })
 
@@ -235,7 +239,11 @@ describe('conflicts inside a service', () => {
   test('one address written down twice for one port is one frontend', () => {
     const same = { externalIPs: [ip('172.18.0.100')], loadBalancerIPs: [ip('172.18.0.100')] }
     const [frontends, problems] = codes({ type: 'LoadBalancer', ...same })
-    expect(frontends).toEqual(['172.18.0.100:80/TCP LoadBalancer', '10.2.47.149:80/TCP ClusterIP'])
+    expect(frontends).toEqual([
+      '172.18.0.100:80/TCP LoadBalancer',
+      '10.2.47.149:80/TCP ClusterIP',
+      '172.18.0.100:0/ANY Wildcard',
+    ])
     expect(problems).toEqual([])
   })
 

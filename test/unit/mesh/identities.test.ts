@@ -15,6 +15,7 @@ const pod = (labels: Record<string, string>): Pod => ({
   ready: true,
   terminating: false,
   namedPorts: [],
+  hostPorts: [],
   origin: 'test',
 })
 

@@ -73,6 +73,7 @@ const POD: Pod = {
   ready: true,
   terminating: false,
   namedPorts: [],
+  hostPorts: [],
   origin: 'test',
 }
 const EAST = { name: 'east', id: 2 }

@@ -67,6 +67,7 @@ describe('podFromObject', () => {
         { name: 'http', protocol: 6, port: 8080 },
         { name: 'dns', protocol: 17, port: 53 },
       ],
+      hostPorts: [],
       origin: 'a.yaml:1',
     })
   })
