@@ -56,6 +56,7 @@ function frontendAt(pod: Pod, port: HostPort, address: Address, group: BackendGr
     type: 'HostPort',
     flags: FLAG.HOSTPORT | inside,
     algorithm: 'random',
+    forwarding: 'snat',
     affinitySeconds: 0,
     maglevSize: 0,
     group,

@@ -28,6 +28,7 @@ export function wildcardsOf(snap: Snapshot, service: Service): Frontend[] {
       type: 'Wildcard',
       flags: FLAG.WILDCARD_DROP | FLAG.LB,
       algorithm: 'random',
+      forwarding: 'snat',
       affinitySeconds: 0,
       maglevSize: 0,
       group: NOBODY,
