@@ -17,6 +17,7 @@ import type { LabPaths } from '../lab/paths.ts'
 import { must, signal } from '../lab/process.ts'
 import { clusterNamed, controlPlane, etcdUrl, type ClusterSpec, type NodeSpec, type Topology } from '../lab/topology.ts'
 import { ApiClient } from '../../agent/api/client.ts'
+import { LOCAL_SOURCE } from '../../agent/state/sync.ts'
 import { eventually } from '../eventually.ts'
 import type { Clocks } from './clocks.ts'
 import type { Absence, Cut, Events } from './judge.ts'
@@ -24,7 +25,7 @@ import { monotonic } from './monotonic.ts'
 import type { Network } from './network.ts'
 import type { Fault } from './schedule.ts'
 
-/** An agent that was killed answers within this time, also when the machine is busy and it is killed again meanwhile. */
+/** An agent that was killed works within this time, also when the machine is busy and it is killed again meanwhile. */
 const BACK_WITHIN_MS = 120_000
 
 /** Does to the lab what a schedule says, and keeps what a judge has to know about it. */
@@ -93,7 +94,7 @@ export class Faults {
       case 'agent-kill':
         return this.#absent(target, async (node) => {
           await this.#kill(node, 'agent', ms, () => this.startAgent(node))
-          await this.#answers(node)
+          await this.#works(node)
         })
       case 'agent-stop':
         return this.#absent(target, (node) => this.#halt(node, 'agent', ms))
@@ -159,9 +160,11 @@ export class Faults {
     })
   }
 
-  async #answers(node: NodeSpec): Promise<void> {
+  /** Before the objects of its own cluster are in, an agent leaves all services as the one before it did. */
+  async #works(node: NodeSpec): Promise<void> {
     const client = new ApiClient(agentSocket(this.#lab, node.name))
-    await eventually(() => client.status(), { timeoutMs: BACK_WITHIN_MS, what: `the agent of ${node.name} answers` })
+    const look = async (): Promise<boolean> => !(await client.status()).waitingFor.includes(LOCAL_SOURCE)
+    await eventually(look, { timeoutMs: BACK_WITHIN_MS, what: `the agent of ${node.name} works` })
   }
 
   #node(name: string): NodeSpec {

@@ -75,7 +75,7 @@ export function judge(
 /** The client is on the segment: only the cable of a node separates it from that. */
 const OUTSIDE: Place = { cluster: '', node: '' }
 
-/** When the node's agent could begin to notice: when the cut was in place, or once the agent was back. */
+/** When the node's agent could begin to notice: when the cut was in place, or once the agent worked again. */
 function knownSince(cut: Cut, node: string, absences: readonly Absence[]): number {
   return absences
     .filter((absence) => absence.node === node && absence.to > cut.from && absence.from < cut.to)

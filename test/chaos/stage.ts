@@ -22,7 +22,7 @@ const CLUSTERS = 3
 export const UNREACHABLE_AFTER_MS = 3000
 const SETTINGS = [`unreachableAfter=${UNREACHABLE_AFTER_MS / 1000}s`, 'probes.intervalMs=500', 'probes.timeoutMs=400']
 /** Agents are in step, and say so, within this time of a quiet. */
-const SETTLE_MS = 60_000
+const SETTLE_MS = 90_000
 
 export interface StageOptions {
   /** One that is not up; it is up from then on, and for the caller to take down. */
@@ -76,10 +76,11 @@ export class Stage {
 
   /** Waits until all is as it should be; what is not, in the end, a line each. */
   async settle(): Promise<string[]> {
-    const deadline = monotonic() + SETTLE_MS
     const unwell = (await Promise.all(this.nodes.map((node) => isWell(this.lab, node)))).flat()
+    if (unwell.length > 0) return unwell
+    const deadline = monotonic() + SETTLE_MS
     for (;;) {
-      const found = [...unwell, ...(await this.#differences())]
+      const found = await this.#differences()
       if (found.length === 0 || monotonic() > deadline) return found
       await delay(500)
     }

@@ -14,7 +14,7 @@ afterAll(async () => {
 
 test(
   'a storm over three clusters: what is gone is left in time, no request is lost after that, 0 differences remain',
-  { timeout: SECONDS * 1000 + 240_000 },
+  { timeout: SECONDS * 1000 + 480_000 },
   async () => {
     process.stderr.write(`chaos: WEFT_CHAOS_SEED=${SEED} repeats this storm\n`)
     const ms = SECONDS * 1000
