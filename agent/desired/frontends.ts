@@ -5,6 +5,7 @@ import type { Site } from './sites.ts'
 import type { Snapshot } from './snapshot.ts'
 import type { View } from './select-backends.ts'
 import { formatAddress } from '../types/address.ts'
+import { SERVICE_FLAGS } from '../types/service-flags.ts'
 import { frontendId } from '../types/frontend.ts'
 import { backendGroup } from './backend-group.ts'
 import { maglevSizeFor } from './maglev-size.ts'
@@ -89,6 +90,7 @@ function frontendAt(
     forwarding: site.outside ? forwardingOf(snap, service, port) : 'snat',
     affinitySeconds: service.sessionAffinitySeconds,
     maglevSize: algorithm === 'maglev' ? maglevSizeFor(snap.lb.maglevSize, group.count) : 0,
+    sourceRanges: (site.flags & SERVICE_FLAGS.SRC_CHECK) === 0 ? undefined : service.sourceRanges,
     group,
   }
 }

@@ -188,6 +188,14 @@ export const RnatVal = {
   flags: 6,
 } as const
 
+/** struct srcr_key: bytes in all, and where each field starts. */
+export const SrcrKey = {
+  size: 12,
+  prefixlen: 0,
+  svcId: 4,
+  addr: 8,
+} as const
+
 /** struct svc_key: bytes in all, and where each field starts. */
 export const SvcKey = {
   size: 12,
@@ -252,6 +260,7 @@ export const DropReason = {
   DROP_NO_FIB: 169,
   DROP_CLUSTER_IP_FROM_OUTSIDE: 174,
   DROP_FRAG_NOT_FOUND: 175,
+  DROP_NOT_IN_SOURCE_RANGE: 177,
   DROP_TTL_EXCEEDED: 196,
 } as const
 
@@ -451,6 +460,14 @@ export const MAPS = {
     valueSize: 4,
     maxEntries: 4194304,
     flags: 1024,
+  },
+  w_srcr4_v1: {
+    name: 'w_srcr4_v1',
+    type: 11,
+    keySize: 12,
+    valueSize: 4,
+    maxEntries: 65536,
+    flags: 1,
   },
   w_svc4_v1: {
     name: 'w_svc4_v1',

@@ -221,13 +221,14 @@ export function openLoadBalancer(maps: Readonly<Record<string, BpfMap>>, clock: 
   const serviceIds = new IdPool({ capacity: reverse.count - 1, what: 'service id', clock })
   const backendIds = new IdPool({ capacity: backends.count - 1, what: 'backend id', clock })
   return new LbTarget({
-    maps: { services, slots, backends, reverse },
+    maps: { services, slots, backends, reverse, ranges: maps['w_srcr4_v1']! },
     serviceIds: purge?.guard('services', serviceIds) ?? serviceIds,
     backendIds: purge?.guard('backends', backendIds) ?? backendIds,
     regions: new Regions({ size: slots.count, what: 'slots', clock }),
     maglev: (members, size) => maglevTable(members, size, seed),
     clock,
     graceMs: GRACE_MS,
+    onRangesChanged: (id) => purge?.purge({ services: [id] }),
   })
 }
 

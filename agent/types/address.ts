@@ -60,6 +60,11 @@ export function maskAddress(address: Address, bits: number): Address {
   return (bits === 0 ? 0 : (address & (0xffffffff << (32 - bits))) >>> 0) as Address
 }
 
+/** By address, wider ones first. */
+export function compareCidrs(a: Cidr, b: Cidr): number {
+  return a.address - b.address || a.bits - b.bits
+}
+
 export function cidrContains(cidr: Cidr, address: Address): boolean {
   return maskAddress(address, cidr.bits) === cidr.address
 }

@@ -1,4 +1,4 @@
-import type { Address } from './address.ts'
+import type { Address, Cidr } from './address.ts'
 import type { Condition } from './backend.ts'
 import type { Algorithm, Forwarding, Protocol, ServiceName } from './service.ts'
 import { formatAddress } from './address.ts'
@@ -99,6 +99,8 @@ export interface Frontend {
   readonly affinitySeconds: number
   /** Entries of the Maglev table; 0 when none is wanted. A function of configuration and backend set alone, equal on all nodes. */
   readonly maglevSize: number
+  /** Clients that count where `flags` say that they are checked; by address, each once. Undefined: none. */
+  readonly sourceRanges?: readonly Cidr[] | undefined
   readonly group: BackendGroup
 }
 

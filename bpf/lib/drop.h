@@ -22,6 +22,8 @@ enum drop_reason {
 	DROP_CLUSTER_IP_FROM_OUTSIDE = 174,
 	/* A later fragment whose first one did not come by, or whose flow is gone. */
 	DROP_FRAG_NOT_FOUND = 175,
+	/* loadBalancerSourceRanges. */
+	DROP_NOT_IN_SOURCE_RANGE = 177,
 	DROP_TTL_EXCEEDED = 196,
 };
 

@@ -8,6 +8,7 @@
 #include "forward.h"
 #include "parse.h"
 #include "select.h"
+#include "source_range.h"
 
 /* Off: choose and rewrite the destination only, no state, no SNAT. For benchmarks. */
 const volatile bool cfg_track_flows = true;
@@ -69,6 +70,8 @@ static __always_inline int ns_new(ctx_t *ctx, struct pkt *p, const struct flow_v
 	if (!svc || !(svc->flags & SVC_ROUTABLE))
 		return ns_refuse(svc, p);
 	*done = true;
+	if (!source_range_admits(svc, p->key.saddr))
+		return -DROP_NOT_IN_SOURCE_RANGE;
 	/* Its first fragment went somewhere, and nobody knows any more where. */
 	if (p->kind == PKT_LATER_FRAGMENT)
 		return -DROP_FRAG_NOT_FOUND;

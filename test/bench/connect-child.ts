@@ -126,7 +126,13 @@ for (const { name, id } of datapath.programs) {
 }
 const map = (name: keyof typeof LB_MAPS) => datapath.maps[LB_MAPS[name].name]!
 const balancer = new Balancer(
-  { services: map('services'), slots: map('slots'), backends: map('backends'), reverse: map('reverse') },
+  {
+    services: map('services'),
+    slots: map('slots'),
+    backends: map('backends'),
+    reverse: map('reverse'),
+    ranges: map('ranges'),
+  },
   systemClock,
 )
 for (const services of request.services) {

@@ -220,7 +220,13 @@ class Bench {
     for (const name of first.mapNames) if (name.startsWith('w_')) this.#maps[name] = first.map(name)
     const map = (name: keyof typeof LB_MAPS): BpfMap => this.#maps[LB_MAPS[name].name]!
     this.#balancer = new Balancer(
-      { services: map('services'), slots: map('slots'), backends: map('backends'), reverse: map('reverse') },
+      {
+        services: map('services'),
+        slots: map('slots'),
+        backends: map('backends'),
+        reverse: map('reverse'),
+        ranges: map('ranges'),
+      },
       systemClock,
     )
   }

@@ -11,6 +11,7 @@ import { DEFAULT_MAGLEV_SEED } from '../../agent/types/maglev.ts'
 import { BACKEND_MAP } from '../../agent/maps/backend.ts'
 import { REVNAT_MAP } from '../../agent/maps/revnat.ts'
 import { SERVICE_MAP } from '../../agent/maps/service.ts'
+import { SOURCE_RANGE_MAP } from '../../agent/maps/source-range.ts'
 import { SLOT_MAP } from '../../agent/maps/slot.ts'
 import { GRACE_MS, IdPool } from '../../agent/state/ids.ts'
 import { Regions } from '../../agent/state/regions.ts'
@@ -25,10 +26,16 @@ const SERVICE_BASE = 0x0a640000
 const BACKEND_BASE = 0x0a800000
 const PORTS = [{ name: 'http', protocol: 6, port: 8080 }] as const
 
-/** The four load-balancer maps of a kernel. */
-export type LbKernelMaps = Readonly<Record<'services' | 'slots' | 'backends' | 'reverse', BpfMap>>
+/** The load-balancer maps of a kernel. */
+export type LbKernelMaps = Readonly<Record<'services' | 'slots' | 'backends' | 'reverse' | 'ranges', BpfMap>>
 
-export const LB_MAPS = { services: SERVICE_MAP, slots: SLOT_MAP, backends: BACKEND_MAP, reverse: REVNAT_MAP }
+export const LB_MAPS = {
+  services: SERVICE_MAP,
+  slots: SLOT_MAP,
+  backends: BACKEND_MAP,
+  reverse: REVNAT_MAP,
+  ranges: SOURCE_RANGE_MAP,
+}
 
 /** New maps as the shipped objects declare them. */
 export function createLbMaps(): LbKernelMaps {
@@ -37,6 +44,7 @@ export function createLbMaps(): LbKernelMaps {
     slots: BpfMap.create(LB_MAPS.slots),
     backends: BpfMap.create(LB_MAPS.backends),
     reverse: BpfMap.create(LB_MAPS.reverse),
+    ranges: BpfMap.create(LB_MAPS.ranges),
   }
 }
 
@@ -50,7 +58,7 @@ export class Balancer {
     const seed = parseMaglevSeed(DEFAULT_MAGLEV_SEED).table
     this.#views = [slots, backends, reverse]
     this.target = new LbTarget({
-      maps: { services: maps.services, slots, backends, reverse },
+      maps: { services: maps.services, slots, backends, reverse, ranges: maps.ranges },
       serviceIds: new IdPool({ capacity: reverse.count - 1, what: 'service id', clock }),
       backendIds: new IdPool({ capacity: backends.count - 1, what: 'backend id', clock }),
       regions: new Regions({ size: slots.count, what: 'slots', clock }),

@@ -27,7 +27,9 @@ import {
   SVC_SCOPES,
 } from '../../agent/maps/service.ts'
 import { SLOT_MAP, slotKey, slotValue } from '../../agent/maps/slot.ts'
-import { formatAddress } from '../../agent/types/address.ts'
+import { SOURCE_RANGE_MAP, sourceRangeKey, sourceRangeValue } from '../../agent/maps/source-range.ts'
+import { formatAddress, parseCidr } from '../../agent/types/address.ts'
+import type { Cidr } from '../../agent/types/address.ts'
 import type { BpfMap } from '../../native/index.ts'
 import { address } from './packet.ts'
 
@@ -83,6 +85,7 @@ export class DatapathMaps {
       AFFINITY_MAP.name,
       MAPS.w_frag4_v1.name,
       DEVICE_MAP.name,
+      SOURCE_RANGE_MAP.name,
     ]) {
       const map = this.get(name)
       const { keys, count } = map.dump()
@@ -151,6 +154,14 @@ export class DatapathMaps {
 
   removeEndpoint(text: string): void {
     this.get(ENDPOINT_MAP.name).delete(encoded(endpointKey, address(text)))
+  }
+
+  addSourceRange(serviceId: number, text: string): void {
+    this.put(SOURCE_RANGE_MAP.name, sourceRangeKey, { serviceId, range: cidr(text) }, sourceRangeValue, 0)
+  }
+
+  removeSourceRange(serviceId: number, text: string): void {
+    this.get(SOURCE_RANGE_MAP.name).delete(encoded(sourceRangeKey, { serviceId, range: cidr(text) }))
   }
 
   put<K, V>(map: string, keyCodec: Codec<K>, key: K, valueCodec: Codec<V>, value: V): void {
@@ -228,6 +239,12 @@ export class DatapathMaps {
     }
     return counted
   }
+}
+
+function cidr(text: string): Cidr {
+  const value = parseCidr(text)
+  if (value === undefined) throw new Error(`not a prefix: ${text}`)
+  return value
 }
 
 function tuple(flow: FlowTuple): string {

@@ -68,6 +68,7 @@ const MAX_ENTRIES = {
   w_aff4_v1: 1024,
   w_frag4_v1: 1024,
   w_dev_v1: 16,
+  w_srcr4_v1: 1024,
 }
 
 /** Where the built objects are, seen from the sources and from the compiled tests alike. */

@@ -11,6 +11,7 @@ import { ENDPOINT_MAP, endpointKey } from '../../agent/maps/endpoint.ts'
 import { IPCACHE_MAP, ipcacheKey } from '../../agent/maps/ipcache.ts'
 import { REVNAT_MAP } from '../../agent/maps/revnat.ts'
 import { SERVICE_MAP } from '../../agent/maps/service.ts'
+import { SOURCE_RANGE_MAP } from '../../agent/maps/source-range.ts'
 import { SLOT_MAP } from '../../agent/maps/slot.ts'
 import { EndpointTarget } from '../../agent/targets/endpoints.ts'
 import { IpcacheTarget } from '../../agent/targets/ipcache.ts'
@@ -34,6 +35,7 @@ export class KernelPlace implements Place {
       { ...BACKEND_MAP, maxEntries: backends + 1 },
       { ...IPCACHE_MAP, maxEntries: ipcache },
       { ...ENDPOINT_MAP, maxEntries: 256 },
+      { ...SOURCE_RANGE_MAP, maxEntries: 256 },
     ]
     this.#maps = Object.fromEntries(shapes.map((shape) => [shape.name, BpfMap.create(shape)]))
   }

@@ -7,6 +7,7 @@ import { addIpcache } from './ipcache.ts'
 import { addLb } from './lb.ts'
 import { addMaglev } from './maglev.ts'
 import { addMetrics } from './metrics.ts'
+import { addSrcrange } from './srcrange.ts'
 
 export function addBpf(program: Command, context: CliContext): void {
   const bpf = program
@@ -24,4 +25,5 @@ export function addBpf(program: Command, context: CliContext): void {
   addCt(bpf, context)
   addIpcache(bpf, context)
   addMetrics(bpf, context)
+  addSrcrange(bpf, context)
 }

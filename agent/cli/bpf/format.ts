@@ -71,6 +71,13 @@ export interface IpcacheRow {
   readonly flags: readonly string[]
 }
 
+export interface SourceRangeRow {
+  readonly id: number
+  /** Of the service; empty where none has this id. */
+  readonly address: string
+  readonly prefix: string
+}
+
 export interface MetricRow {
   readonly reason: string
   readonly direction: string

@@ -1,5 +1,14 @@
 import { formatTable } from '../table.ts'
-import type { BackendRow, FlowRow, IpcacheRow, MaglevRow, MetricRow, RevNatRow, ServiceRow } from './format.ts'
+import type {
+  BackendRow,
+  FlowRow,
+  IpcacheRow,
+  MaglevRow,
+  MetricRow,
+  RevNatRow,
+  ServiceRow,
+  SourceRangeRow,
+} from './format.ts'
 
 /**
  * The listing of `cilium-dbg bpf lb list`, sorted: the service's own line (slot 0), then its slots in order. Quarantined
@@ -104,6 +113,13 @@ export function renderIpcache(rows: readonly IpcacheRow[]): string {
         `flags=${row.flags.length === 0 ? '<none>' : row.flags.join(',')}` +
         (row.clusterId === 0 ? '' : ` cluster=${row.cluster ?? row.clusterId}`),
     ]),
+  )
+}
+
+export function renderSourceRanges(rows: readonly SourceRangeRow[]): string {
+  return formatTable(
+    ['SERVICE ADDRESS', 'ID', 'SOURCE RANGE'],
+    rows.map((row) => [row.address === '' ? '-' : row.address, String(row.id), row.prefix]),
   )
 }
 

@@ -1,6 +1,7 @@
 import type { Frontend } from '../../types/frontend.ts'
 import type { Element } from './element.ts'
 import type { GroupRecord, Previous, Table } from './groups.ts'
+import { compareCidrs } from '../../types/address.ts'
 
 /** A frontend as it stands in the maps. */
 export interface FrontendRecord {
@@ -63,6 +64,7 @@ export function sameFrontend(a: Frontend, b: Frontend): boolean {
   ) {
     return false
   }
+  if (!sameRanges(a.sourceRanges, b.sourceRanges)) return false
   const { group: left } = a
   const { group: right } = b
   if (left === right) return true
@@ -84,4 +86,8 @@ export function sameFrontend(a: Frontend, b: Frontend): boolean {
     }
   }
   return true
+}
+
+function sameRanges(a: Frontend['sourceRanges'] = [], b: Frontend['sourceRanges'] = []): boolean {
+  return a === b || (a.length === b.length && a.every((range, i) => compareCidrs(range, b[i]!) === 0))
 }

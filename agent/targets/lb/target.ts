@@ -5,6 +5,7 @@ import type { Found } from './restore.ts'
 import type { FrontendRecord } from './record.ts'
 import type { ArrayView, HashView, Ids, MaglevBuilder, Spans } from './views.ts'
 import { NO_FAILURES } from '../../reconcile/target.ts'
+import { SERVICE_FLAGS } from '../../types/service-flags.ts'
 import { BackendStore } from './backends.ts'
 import {
   decodeKey,
@@ -20,9 +21,13 @@ import {
 import { GraceQueue } from './grace.ts'
 import { GroupStore } from './groups.ts'
 import { publish } from './publish.ts'
+import { RangeStore } from './ranges.ts'
 import { DAMAGED, elementOf, previousOf, sameElement, sameFrontend } from './record.ts'
 import { restore } from './restore.ts'
 import { ServiceStore } from './services.ts'
+
+/** What decides, besides the ranges, who is admitted. */
+const ADMISSION = SERVICE_FLAGS.SRC_CHECK | SERVICE_FLAGS.SRC_DENY
 
 export interface LbMaps {
   /** `w_svc4_v1`. */
@@ -33,6 +38,8 @@ export interface LbMaps {
   readonly backends: ArrayView
   /** `w_rnat4_v1`, mapped. */
   readonly reverse: ArrayView
+  /** `w_srcr4_v1`. */
+  readonly ranges: HashView
 }
 
 export interface LbOptions {
@@ -47,6 +54,8 @@ export interface LbOptions {
   readonly clock: Clock
   /** How long removed backends and services stay readable. */
   readonly graceMs: number
+  /** Told of a service whose flows may be of clients that it no longer admits. */
+  readonly onRangesChanged?: ((serviceId: number) => void) | undefined
 }
 
 export interface LbStats {
@@ -74,6 +83,7 @@ export class LbTarget implements Target<Frontend> {
   readonly #backends: BackendStore
   readonly #services: ServiceStore
   readonly #groups: GroupStore
+  readonly #ranges: RangeStore
   readonly #records = new Map<string, FrontendRecord>()
   readonly #expected = Buffer.alloc(VALUE_BYTES)
   #loaded = false
@@ -89,6 +99,7 @@ export class LbTarget implements Target<Frontend> {
     this.#leavingServices = new GraceQueue(clock, graceMs)
     this.#backends = new BackendStore(maps.backends, options.backendIds, this.#leavingBackends)
     this.#services = new ServiceStore(maps.reverse, options.serviceIds, this.#leavingServices)
+    this.#ranges = new RangeStore(maps.ranges)
     this.#groups = new GroupStore(maps.slots, options.regions, this.#backends, options.maglev)
   }
 
@@ -97,6 +108,7 @@ export class LbTarget implements Target<Frontend> {
    * wrote them come back DAMAGED. To be called before the first `set`, so that no id in use is given out.
    */
   async load(): Promise<ReadonlyMap<string, Frontend>> {
+    this.#ranges.load()
     const { keys, values, count } = this.#map.dump()
     const result = new Map<string, Frontend>()
     const unknown: Found[] = []
@@ -114,6 +126,7 @@ export class LbTarget implements Target<Frontend> {
       this.#backends.retireOrphans()
       this.#services.retireOrphans()
     }
+    this.#dropOrphanRanges()
     this.#loaded = true
     this.#sweepLater()
     return result
@@ -158,7 +171,10 @@ export class LbTarget implements Target<Frontend> {
       if (record === undefined) continue
       this.#records.delete(key)
       this.#release(record)
-      if (record.serviceId !== 0) this.#services.retire(record.serviceId)
+      if (record.serviceId !== 0) {
+        this.#ranges.trim(record.serviceId)
+        this.#services.retire(record.serviceId)
+      }
     }
     this.#sweepLater()
     return NO_FAILURES
@@ -203,6 +219,7 @@ export class LbTarget implements Target<Frontend> {
       const known = old !== undefined && old.serviceId !== 0
       const serviceId = known ? old.serviceId : this.#services.allocate(name)
       if (known) this.#services.confirm(serviceId, name)
+      this.#coverRanges(serviceId, frontend, known)
       return { frontend, serviceId, group, table, published: true }
     } catch (error) {
       if (table !== undefined) this.#groups.releaseTable(table)
@@ -215,11 +232,17 @@ export class LbTarget implements Target<Frontend> {
     const old = this.#records.get(id)
     this.#records.set(id, record)
     if (old !== undefined) this.#release(old)
+    const removed = record.serviceId !== 0 && this.#ranges.trim(record.serviceId, record.frontend.sourceRanges)
+    if (old?.serviceId !== record.serviceId || record.serviceId === 0) return
+    if (removed || ((old.frontend.flags ^ record.frontend.flags) & ADMISSION) !== 0) {
+      this.#options.onRangesChanged?.(record.serviceId)
+    }
   }
 
   #rollBack(record: FrontendRecord, old: FrontendRecord | undefined): void {
     this.#release(record)
-    if (record.serviceId !== old?.serviceId) this.#services.retire(record.serviceId)
+    if (record.serviceId === old?.serviceId) this.#ranges.trim(record.serviceId, old.frontend.sourceRanges)
+    else this.#forget(record.serviceId)
   }
 
   #release(record: FrontendRecord): void {
@@ -235,17 +258,19 @@ export class LbTarget implements Target<Frontend> {
     const whole =
       this.#groups.intact(record.group, record.table) &&
       this.#services.intact(record.serviceId, nameOf(record.frontend))
-    if (whole) return record.frontend
-    record.group.damaged = true
+    if (whole && this.#ranges.intact(record.serviceId, record.frontend.sourceRanges)) return record.frontend
+    if (!whole) record.group.damaged = true
     return { ...record.frontend, flags: DAMAGED }
   }
 
   #adopt(unknown: readonly Found[], result: Map<string, Frontend>): void {
-    for (const record of restore(unknown, {
+    for (const found of restore(unknown, {
       services: this.#services,
       backends: this.#backends,
       groups: this.#groups,
     })) {
+      const sourceRanges = this.#ranges.read(found.serviceId)
+      const record = sourceRanges === undefined ? found : { ...found, frontend: { ...found.frontend, sourceRanges } }
       const { id } = record.frontend
       const old = this.#records.get(id)
       this.#commit(id, record)
@@ -254,6 +279,27 @@ export class LbTarget implements Target<Frontend> {
       }
       result.set(id, record.frontend)
     }
+  }
+
+  /** Ranges that no element leads to: their service went with an earlier process. */
+  #dropOrphanRanges(): void {
+    const used = new Set([...this.#records.values()].map((record) => record.serviceId))
+    for (const id of this.#ranges.services()) if (!used.has(id)) this.#ranges.trim(id)
+  }
+
+  /** An id that was given out for nothing goes back. */
+  #coverRanges(serviceId: number, frontend: Frontend, known: boolean): void {
+    try {
+      this.#ranges.cover(serviceId, frontend.sourceRanges)
+    } catch (error) {
+      if (!known) this.#forget(serviceId)
+      throw error
+    }
+  }
+
+  #forget(serviceId: number): void {
+    this.#ranges.trim(serviceId)
+    this.#services.retire(serviceId)
   }
 
   #sweep(): void {

@@ -7,12 +7,14 @@ import { ICMP_ERRORS } from './icmp-errors.ts'
 import { ICMP_SENT } from './icmp-sent.ts'
 import { PORTS } from './ports.ts'
 import { REFUSE } from './refuse.ts'
+import { SOURCE_RANGES } from './source-ranges.ts'
 import { STATE } from './state.ts'
 
 /** Every packet table, by subject. */
 export const TABLES: readonly (readonly [subject: string, cases: readonly Case[]])[] = [
   ['forwarding', FORWARD],
   ['refusing', REFUSE],
+  ['source ranges', SOURCE_RANGES],
   ['choosing', CHOOSE],
   ['devices', DEVICES],
   ['flow state', STATE],

@@ -3,21 +3,25 @@ import type { BackendGroup, Frontend, SlotBackend } from '../../../agent/types/f
 import type { Address } from '../../../agent/types/address.ts'
 import { IdPool } from '../../../agent/state/ids.ts'
 import { Regions } from '../../../agent/state/regions.ts'
+import { SOURCE_RANGE_MAP } from '../../../agent/maps/source-range.ts'
 import { LbTarget } from '../../../agent/targets/lb/target.ts'
 import { frontendId } from '../../../agent/types/frontend.ts'
 import { BpfMap, MapFlag, type MappedArray, MapType } from '../../../native/index.ts'
 
 export const GRACE = 2000
 
-/** The four maps, in the kernel, and as many targets over them as a test wants. */
+/** The maps, in the kernel, and as many targets over them as a test wants. */
 export class LbFixture {
   readonly services: BpfMap
+  readonly ranges: BpfMap
+  /** Services of which the target said that their clients changed, in that order. */
+  readonly rangesChanged: number[] = []
   readonly arrays: { slots: BpfMap; backends: BpfMap; reverse: BpfMap }
   readonly views: { slots: MappedArray; backends: MappedArray; reverse: MappedArray }
   readonly #targets: LbTarget[] = []
 
-  constructor(sizes: { services?: number; slots?: number; backends?: number } = {}) {
-    const { services = 1024, slots = 65536, backends = 4096 } = sizes
+  constructor(sizes: { services?: number; slots?: number; backends?: number; ranges?: number } = {}) {
+    const { services = 1024, slots = 65536, backends = 4096, ranges = 64 } = sizes
     const array = (name: string, valueSize: number, maxEntries: number): BpfMap =>
       BpfMap.create({ type: MapType.ARRAY, name, keySize: 4, valueSize, maxEntries, flags: MapFlag.MMAPABLE })
     this.services = BpfMap.create({
@@ -28,6 +32,7 @@ export class LbFixture {
       maxEntries: services,
       flags: MapFlag.NO_PREALLOC,
     })
+    this.ranges = BpfMap.create({ ...SOURCE_RANGE_MAP, name: 'w_srcr4_t', maxEntries: ranges })
     this.arrays = {
       slots: array('w_slot_t', 4, slots),
       backends: array('w_be4_t', 16, backends),
@@ -44,13 +49,14 @@ export class LbFixture {
   target(clock: Clock): LbTarget {
     const { slots, backends, reverse } = this.views
     const target = new LbTarget({
-      maps: { services: this.services, slots, backends, reverse },
+      maps: { services: this.services, slots, backends, reverse, ranges: this.ranges },
       serviceIds: new IdPool({ capacity: reverse.count - 1, what: 'service id', clock }),
       backendIds: new IdPool({ capacity: backends.count - 1, what: 'backend id', clock }),
       regions: new Regions({ size: slots.count, what: 'slots', clock }),
       maglev: roundRobin,
       clock,
       graceMs: GRACE,
+      onRangesChanged: (id) => void this.rangesChanged.push(id),
     })
     this.#targets.push(target)
     return target
@@ -70,7 +76,7 @@ export class LbFixture {
   close(): void {
     for (const target of this.#targets) target.close()
     for (const view of Object.values(this.views)) view.close()
-    for (const map of [this.services, ...Object.values(this.arrays)]) map.close()
+    for (const map of [this.services, this.ranges, ...Object.values(this.arrays)]) map.close()
   }
 }
 

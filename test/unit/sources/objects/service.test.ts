@@ -86,7 +86,7 @@ describe('serviceFromObject', () => {
         { name: 'http', protocol: 6, port: 80, targetPort: 'web', nodePort: 30080 },
         { name: 'dns', protocol: 17, port: 53, targetPort: 5353, nodePort: undefined },
       ],
-      problems: [{ code: 'source-ranges-not-enforced' }],
+      problems: [],
     })
     expect(service.clusterIPs.map(formatAddress)).toEqual(['10.2.0.7'])
     expect(service.externalIPs.map(formatAddress)).toEqual(['192.0.2.1'])
@@ -109,11 +109,9 @@ describe('serviceFromObject', () => {
     ])
   })
 
-  it('says that source ranges do not close a load balancer', () => {
-    const spec = { loadBalancerSourceRanges: ['10.0.0.0/8'] }
-    const codes = (type: string): string[] => row({ spec: { ...spec, type } }).problems.map((each) => each.code)
-    expect(codes('LoadBalancer')).toEqual(['source-ranges-not-enforced'])
-    expect(codes('ClusterIP')).toEqual([])
+  it('keeps each source range once, in order', () => {
+    const spec = { loadBalancerSourceRanges: ['192.0.2.0/24', '10.1.2.3/8', '10.0.0.0/8', '10.0.0.0/16'] }
+    expect(row({ spec }).sourceRanges.map(formatCidr)).toEqual(['10.0.0.0/8', '10.0.0.0/16', '192.0.2.0/24'])
   })
 
   it('gives headless and ExternalName services no address', () => {
