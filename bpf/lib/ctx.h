@@ -75,6 +75,11 @@ static __always_inline __u32 ctx_len(const ctx_t *ctx)
 	return ctx_data_end(ctx) - ctx_data(ctx);
 }
 
+static __always_inline __u32 ctx_segment(const ctx_t *ctx)
+{
+	return 0;
+}
+
 static __always_inline __u32 ctx_ifindex(const ctx_t *ctx)
 {
 	return ctx_ingress(ctx);
@@ -135,6 +140,12 @@ static __always_inline bool ctx_is_done(const ctx_t *ctx)
 static __always_inline __u32 ctx_len(const ctx_t *ctx)
 {
 	return ctx->len;
+}
+
+/* Payload of each of the segments that the kernel has merged into this packet; 0: none were. */
+static __always_inline __u32 ctx_segment(const ctx_t *ctx)
+{
+	return ctx->gso_size;
 }
 
 static __always_inline __u32 ctx_ifindex(const ctx_t *ctx)

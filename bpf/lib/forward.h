@@ -8,13 +8,19 @@
 /* Tests and benchmarks: leave through this device without asking the routing table. */
 const volatile __u32 cfg_test_ifindex = 0;
 
+/*
+ * XDP: whether a frame that leaves by the device it came by is sent by the driver itself. A veth leaves such frames lying until
+ * something else wakes its peer, unless that one has an XDP program too; what is redirected wakes it.
+ */
+const volatile bool cfg_xdp_tx = true;
+
 #define FORWARD_AF_INET 2
 
 /* Out by a device; at XDP the one it came by takes it back without a detour. */
 static __always_inline int forward_by(ctx_t *ctx, __u32 ifindex)
 {
 #ifdef WEFT_XDP
-	if (ifindex == ctx_ingress(ctx))
+	if (cfg_xdp_tx && ifindex == ctx_ingress(ctx))
 		return XDP_TX;
 #endif
 	return bpf_redirect(ifindex, 0);
@@ -68,6 +74,21 @@ static __always_inline int forward_resolve(ctx_t *ctx, const struct pkt *p, cons
 
 #endif
 
+/* What the way must carry in one piece: of merged segments a single one. Without the frame's header. */
+static __always_inline __u16 forward_len(ctx_t *ctx, const struct pkt *p)
+{
+	__u32 segment = ctx_segment(ctx), l4 = pkt_l4_off(p);
+	__u8 *doff = ctx_data(ctx) + l4 + 12;
+
+	if (likely(!segment))
+		return p->tot_len;
+	if (p->key.proto != IPPROTO_TCP)
+		return l4 - sizeof(struct ethhdr) + sizeof(struct udphdr) + segment;
+	if ((void *)(doff + 1) > ctx_data_end(ctx))
+		return p->tot_len;
+	return l4 - sizeof(struct ethhdr) + (*doff >> 4) * 4 + segment;
+}
+
 /*
  * Rewrite and route as the packet then is, so that policy routing sees the final source. The routing table is asked first:
  * whatever it refuses leaves the packet untouched.
@@ -95,11 +116,9 @@ static __always_inline int forward(ctx_t *ctx, struct pkt *p, const struct flow_
 		.ipv4_src = rewrite_source(p, rw),
 		.ipv4_dst = rw->daddr,
 		.ifindex = ctx_ingress(ctx),
+		/* 0 would make the kernel look at the device alone, and at merged segments not at all. */
+		.tot_len = forward_len(ctx, p),
 	};
-#ifdef WEFT_XDP
-	/* At tc 0 makes the kernel check the real packet, merged segments and all. */
-	fib.tot_len = p->tot_len;
-#endif
 	switch (bpf_fib_lookup(ctx, &fib, sizeof(fib), 0)) {
 	case BPF_FIB_LKUP_RET_SUCCESS:
 		if (!forward_may_send(ctx, fib.ifindex))

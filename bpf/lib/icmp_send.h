@@ -3,7 +3,7 @@
 #define WEFT_ICMP_SEND_H
 
 #include "clock.h"
-#include "packet.h"
+#include "forward.h"
 
 /* Errors that each CPU may send per second (RFC 1812, 4.3.2.8): a flood must not be answered with a flood. */
 const volatile __u32 cfg_icmp_per_s = 1000;
@@ -104,11 +104,6 @@ static __always_inline void icmp_note_sum(ctx_t *ctx, __u16 quoted)
 {
 }
 
-static __always_inline int icmp_back(ctx_t *ctx)
-{
-	return XDP_TX;
-}
-
 #else
 
 static __always_inline int icmp_make_room(ctx_t *ctx, __u32 quote_end)
@@ -122,12 +117,6 @@ static __always_inline int icmp_make_room(ctx_t *ctx, __u32 quote_end)
 static __always_inline void icmp_note_sum(ctx_t *ctx, __u16 quoted)
 {
 	bpf_csum_update(ctx, (__u16)~quoted);
-}
-
-static __always_inline int icmp_back(ctx_t *ctx)
-{
-	ctx_mark_done(ctx);
-	return bpf_redirect(ctx_ifindex(ctx), 0);
 }
 
 #endif
@@ -189,7 +178,8 @@ __noinline int icmp_send(ctx_t *ctx, const struct pkt *p)
 	if (icmp_make_room(ctx, l4 + l4_len) || icmp_write(ctx, p, csum_fold(sum + check)))
 		return CTX_DROP;
 	icmp_note_sum(ctx, csum_fold(sum + old));
-	return icmp_back(ctx);
+	ctx_mark_done(ctx);
+	return forward_by(ctx, ctx_ifindex(ctx));
 }
 
 #endif /* WEFT_ICMP_SEND_H */

@@ -9,6 +9,8 @@ export type Verdict = 'pass' | 'drop' | 'redirect'
 /** One packet: what goes in, and all that must be true afterwards. */
 export interface Step {
   readonly send: PacketSpec
+  /** tc: the packet stands for segments of this many bytes that the kernel has merged. */
+  readonly segment?: number
   readonly hook?: Exclude<Hook, 'xdp'>
   readonly verdict: Verdict
   /** XDP, where it differs. */
@@ -65,10 +67,11 @@ export function pathsOf(test: Case): Path[] {
   return test.cuts === true ? paths.filter((path) => path !== 'tc-complete') : paths
 }
 
-function skb(ifindex: number): Buffer {
+function skb(ifindex: number, segment: number): Buffer {
   const ctx = Buffer.alloc(192)
   ctx.writeUInt32LE(ifindex, 36)
   ctx.writeUInt32LE(ifindex, 40)
+  ctx.writeUInt32LE(segment, 176)
   return ctx
 }
 
@@ -84,8 +87,8 @@ interface Outcome {
   readonly data: Buffer
 }
 
-function runTc(program: BpfProgram, frame: Buffer, ifindex: number, complete: boolean): Outcome {
-  const input = { data: frame, ctx: skb(ifindex) }
+function runTc(program: BpfProgram, frame: Buffer, ifindex: number, complete: boolean, segment = 0): Outcome {
+  const input = { data: frame, ctx: skb(ifindex, segment) }
   const result = program.testRun(complete ? { ...input, flags: TEST_CHECKSUM_COMPLETE } : input)
   return { verdict: verdictOf(TC, result.retval), data: result.data }
 }
@@ -139,7 +142,7 @@ function runStep(world: World, test: Case, path: Path, step: Step): void {
   const outcome =
     hook === 'xdp'
       ? runXdp(program, frame, world.ifindex(hook))
-      : runTc(program, frame, world.ifindex(hook), path === 'tc-complete')
+      : runTc(program, frame, world.ifindex(hook), path === 'tc-complete', step.segment)
   const verdict = hook === 'xdp' ? (step.xdpVerdict ?? step.verdict) : step.verdict
   const becomes = hook === 'xdp' && step.xdpVerdict !== undefined ? step.xdpBecomes : step.becomes
 

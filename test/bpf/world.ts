@@ -52,6 +52,7 @@ ip neigh add ${POD} lladdr ${POD_MAC} dev pod0 nud permanent
 ip route add default via 172.18.0.1
 ip route add 10.1.0.0/16 via 172.18.0.3
 ip route add 10.9.0.0/16 via 172.18.0.9
+ip route add 10.7.0.0/16 via 172.18.0.3 mtu lock 1400
 ip route add unreachable 10.8.0.0/16
 ip route add ${POD}/32 dev pod0
 `

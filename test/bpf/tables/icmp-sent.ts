@@ -129,6 +129,43 @@ export const ICMP_SENT: readonly Case[] = [
     ],
   },
   {
+    description: 'merged segments: what counts is whether one of them fits',
+    services: [toRemote],
+    backends: [REMOTE_BACKEND],
+    only: 'tc',
+    cuts: true,
+    steps: [
+      { send: request, verdict: 'redirect', becomes: toPeer },
+      { send: { ...request, flags: 'A', payload: JUMBO }, segment: 1460, verdict: 'redirect', becomes: toPeer },
+      {
+        send: { ...request, flags: 'A', payload: JUMBO },
+        segment: 1461,
+        verdict: 'redirect',
+        counts: 'DROP_FRAG_NEEDED',
+        becomes: sent(VIP, { ...request, flags: 'A', payload: JUMBO }, 3, 4, 1500),
+      },
+    ],
+  },
+  {
+    description: 'too big for the route, on a device that would take it',
+    services: [toRemote],
+    backends: [{ ...REMOTE_BACKEND, address: '10.7.0.1' }],
+    cuts: true,
+    steps: [
+      {
+        send: { ...request, payload: 'x'.repeat(1360) },
+        verdict: 'redirect',
+        becomes: { ...toPeer, dst: '10.7.0.1' },
+      },
+      {
+        send: { ...request, payload: 'x'.repeat(1361) },
+        verdict: 'redirect',
+        counts: 'DROP_FRAG_NEEDED',
+        becomes: sent(VIP, { ...request, payload: 'x'.repeat(1361) }, 3, 4, 1400),
+      },
+    ],
+  },
+  {
     description: 'too big an answer from a pod: back to the pod',
     services: [toLocal],
     backends: [LOCAL_BACKEND],
