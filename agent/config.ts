@@ -42,6 +42,7 @@ export interface Config {
   }
   /** First and last port. */
   readonly nodePortRange: readonly [number, number]
+  readonly serviceNoBackendResponse: 'reject' | 'drop'
   readonly autoDirectNodeRoutes: boolean
   readonly unreachableAfter: number
   readonly cacheTTL: number
@@ -181,6 +182,13 @@ const AGENT: SettingTable<Config> = {
     allowed: 'first and last port, like 30000-32767',
     description: 'ports that node port services may have',
     value: '<range>',
+  },
+  serviceNoBackendResponse: {
+    schema: z.enum(['reject', 'drop']),
+    default: 'reject',
+    allowed: 'reject, drop',
+    description: 'whether clients of a service without backends are told so at once, or left to wait',
+    value: '<how>',
   },
   autoDirectNodeRoutes: {
     schema: form.boolean,

@@ -170,6 +170,7 @@ function openDatapath(config: Config, place: NodePlace): Datapath {
       // Where the search for a free port starts must not be guessable from outside (RFC 6056).
       cfg_snat_secret: randomInt(2 ** 32),
       cfg_snat_port_min: last + 1,
+      cfg_no_backend_reject: config.serviceNoBackendResponse === 'reject',
       // Nobody reads the ring: full, it would only add to what is counted as lost.
       cfg_events: false,
       cfg_maglev_seed: parseMaglevSeed(DEFAULT_MAGLEV_SEED).packet4,

@@ -57,6 +57,7 @@ describe('loadConfig', () => {
       apiSocket: '/run/weft/weft.sock',
       loadBalancer: { algorithm: 'random', mode: 'snat', maglevTableSize: 16381 },
       nodePortRange: [30000, 32767],
+      serviceNoBackendResponse: 'reject',
       autoDirectNodeRoutes: true,
       unreachableAfter: 10_000,
       cacheTTL: 300_000,
