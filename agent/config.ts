@@ -30,6 +30,8 @@ export interface Config {
   readonly apiSocket: string
   /** Undefined: no metrics. */
   readonly prometheusServeAddr: string | undefined
+  /** Where balancers ask for the node itself; `none`: nowhere. */
+  readonly healthzServeAddr: string
   readonly logLevel: LogLevel
   readonly loadBalancer: {
     readonly algorithm: 'random' | 'maglev'
@@ -129,6 +131,13 @@ const AGENT: SettingTable<Config> = {
     description: 'unix socket the agent answers commands on',
   },
   prometheusServeAddr: PROMETHEUS,
+  healthzServeAddr: {
+    schema: z.union([z.literal('none'), form.listenAddress]),
+    default: ':10256',
+    allowed: 'a port with an address or without, like :10256 or 127.0.0.1:10256, or none',
+    description: 'where load balancers ask whether this node serves (GET /healthz), as kube-proxy answers; or none',
+    value: '<address>',
+  },
   logLevel: LOG_LEVEL,
   'loadBalancer.algorithm': {
     schema: z.enum(['random', 'maglev']),

@@ -9,6 +9,7 @@ import { SERVICE_FLAGS } from '../types/service-flags.ts'
 import { frontendId } from '../types/frontend.ts'
 import { backendGroup } from './backend-group.ts'
 import { maglevSizeFor } from './maglev-size.ts'
+import { healthFrontends } from './health-checks.ts'
 import { isBalanced, notBalanced } from './protocols.ts'
 import { anyUnsynced } from './restored.ts'
 import { sitesOf } from './sites.ts'
@@ -61,7 +62,7 @@ export function desiredFrontends(snap: Snapshot, name: ServiceName): DesiredFron
       frontends.push(frontendAt(snap, service, port, site, number, group))
     }
   }
-  frontends.push(...wildcardsOf(snap, service))
+  frontends.push(...healthFrontends(snap, service), ...wildcardsOf(snap, service))
   // One address cannot fall together with itself: the usual service has nothing to check.
   const unique = sites.length > 1 || service.ports.length > 1 ? dropConflicts(frontends, service, problems) : frontends
   return { frontends: unique, problems }

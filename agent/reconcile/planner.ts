@@ -29,6 +29,8 @@ export class Planner<V extends object> {
   readonly #retries: Retries
   #dirty = new Set<string>()
   #running: Promise<void> | undefined
+  /** When the pass that is under way began. */
+  #since: number | undefined
   #stopped = false
 
   constructor(options: PlannerOptions<V>) {
@@ -47,6 +49,11 @@ export class Planner<V extends object> {
 
   markAll(owners: Iterable<string>): void {
     for (const owner of owners) this.mark(owner)
+  }
+
+  /** How long the pass under way has taken; 0 when none is. */
+  get stuckMs(): number {
+    return this.#since === undefined ? 0 : this.#reconciler.clock.now() - this.#since
   }
 
   /** Owners whose computation fails, and why. */
@@ -69,6 +76,7 @@ export class Planner<V extends object> {
   async #begin(): Promise<void> {
     try {
       do {
+        this.#since = this.#reconciler.clock.now()
         await new Promise<void>((resolve) => this.#schedule(resolve))
         this.#pass()
         await this.#reconciler.round()
@@ -76,6 +84,7 @@ export class Planner<V extends object> {
     } catch (error) {
       this.#reconciler.log.error({ err: error }, `planning was interrupted: ${describeError(error)}`)
     } finally {
+      this.#since = undefined
       this.#running = undefined
     }
   }

@@ -40,6 +40,7 @@ import { podDevices } from '../targets/pod-devices.ts'
 import { PodHookTarget } from '../targets/pod-hooks.ts'
 import { Datapath } from '../targets/programs.ts'
 import { RouteTarget } from '../targets/routes.ts'
+import { HealthChecks } from './health-checks.ts'
 import { agentView } from './view.ts'
 
 const clock = systemClock
@@ -92,6 +93,13 @@ export async function runAgent(
     })
     await pipelines.start()
     stops.push(() => pipelines.stop())
+    const healthChecks = new HealthChecks({
+      ...{ snapshot, writer, sync, clock, random, log },
+      nodeAddress: config.healthzServeAddr === 'none' ? undefined : config.healthzServeAddr,
+      stuckMs: () => pipelines.stuckMs,
+    })
+    await healthChecks.start()
+    stops.push(() => healthChecks.stop())
 
     const view = agentView({
       ...{ version, values, tables, snapshot, sync, pipelines, clock },

@@ -132,6 +132,11 @@ export class Pipelines {
     await Promise.all(this.#reconcilers().map((each) => each.stop()))
   }
 
+  /** How long a change of services has been on its way into the datapath; 0 when none is. */
+  get stuckMs(): number {
+    return this.#planners.lb.stuckMs
+  }
+
   frontendsOf(service: ServiceName): readonly Frontend[] {
     return (this.#frontends.get(service)?.frontends ?? []).filter((each) => this.lb.desired(each.id) === each)
   }
