@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ApiClient } from '../../agent/api/client.ts'
@@ -6,6 +6,7 @@ import { describeError } from '../../agent/lib/errors.ts'
 import { eventually } from '../eventually.ts'
 import { Lab } from '../lab/cli.ts'
 import { agentSocket } from '../lab/daemons.ts'
+import { logFile } from '../lab/hosts.ts'
 import { topologyOf } from '../lab/shape.ts'
 import { put } from '../lab/store.ts'
 import type { NodeSpec, Topology } from '../lab/topology.ts'
@@ -107,7 +108,7 @@ async function clearDead(): Promise<void> {
   }
 }
 
-/** Empty once a node's agent says that nothing is wrong and nothing is left to do; what it said last otherwise. */
+/** Empty once a node's agent says that nothing is wrong and nothing is left to do; what it said last otherwise, or its log. */
 async function isWell(lab: Lab, node: NodeSpec): Promise<string[]> {
   const client = new ApiClient(agentSocket(lab.paths, node.name))
   const what = `${node.name}: its agent says that it is well`
@@ -117,6 +118,8 @@ async function isWell(lab: Lab, node: NodeSpec): Promise<string[]> {
   }
   return eventually(look, { what, timeoutMs: SETTLE_MS, everyMs: 500 }).then(
     () => [],
-    (error: unknown) => [describeError(error)],
+    (error: unknown) => [`${describeError(error)}; its log ends with ${lastLine(logFile(lab.paths, node, 'agent'))}`],
   )
 }
+
+const lastLine = (file: string): string => readFileSync(file, 'utf8').trimEnd().split('\n').at(-1)?.slice(0, 300) ?? ''
