@@ -17,6 +17,7 @@ interface Claim {
   readonly kind: number
   readonly identity: number
   readonly tunnel: Address | undefined
+  readonly takesDsr?: boolean
 }
 
 /**
@@ -38,6 +39,7 @@ export function desiredIpcache(snap: Snapshot, prefix: string): IpcacheEntry | u
     clusterId: clusterIdOf(snap, best.cluster),
     remoteCluster: best.cluster !== snap.local.clusterName,
     isNode: best.kind <= KIND.nodeAddress,
+    takesDsr: best.takesDsr === true,
   }
 }
 
@@ -66,7 +68,14 @@ function ownAddress(snap: Snapshot, address: Address): Claim | undefined {
 function nodeAddress(snap: Snapshot, node: Node | undefined): Claim | undefined {
   if (node === undefined) return undefined
   const identity = isOwnNode(snap, node) ? RESERVED.host : RESERVED.remoteNode
-  return { cluster: node.cluster, kind: KIND.nodeAddress, identity, tunnel: undefined }
+  return { cluster: node.cluster, kind: KIND.nodeAddress, identity, tunnel: undefined, takesDsr: takesDsr(snap, node) }
+}
+
+/** Every agent of ours takes it, whatever its own mode. A remote cluster may have agents of another kind: it says so where its do. */
+function takesDsr(snap: Snapshot, node: Node): boolean {
+  if (node.cluster === snap.local.clusterName) return true
+  if (snap.lb.dsrRemoteClusters === 'advertised') return node.takesDsr === true
+  return snap.lb.dsrRemoteClusters === 'always'
 }
 
 function pod(snap: Snapshot, prefix: string): Claim | undefined {

@@ -121,6 +121,7 @@ function nodeRecord({ tables, cluster }: MeshSnapshot, key: string): ReadonlyMap
     addresses: node.addresses,
     podCidrs: node.podCidrs,
     labels: node.labels,
+    takesDsr: true,
   })
   return new Map([[resourcePrefix('nodes', cluster.name, false) + node.name, text]])
 }

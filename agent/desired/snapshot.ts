@@ -20,6 +20,8 @@ export interface Snapshot {
     readonly algorithm: Algorithm
     /** `hybrid`: DSR for TCP, SNAT for the rest. */
     readonly mode: Forwarding | 'hybrid'
+    /** Which nodes of other clusters packets may be sent to by DSR: those that say they take it, all, none. */
+    readonly dsrRemoteClusters: 'advertised' | 'always' | 'never'
     /** A listed prime, or `auto`: the smallest listed one ≥ 100 × the backends of the service. */
     readonly maglevSize: number | 'auto'
     /** First and last allowed node port, both included. */

@@ -34,7 +34,8 @@ function flagsOf(value: IpcacheValue): number {
   return (
     (value.tunnel === undefined ? 0 : IpcFlag.HAS_TUN) |
     (value.remoteCluster ? IpcFlag.REMOTE_CLUSTER : 0) |
-    (value.isNode ? IpcFlag.IS_NODE : 0)
+    (value.isNode ? IpcFlag.IS_NODE : 0) |
+    (value.takesDsr ? IpcFlag.DSR_OK : 0)
   )
 }
 
@@ -56,6 +57,7 @@ export const ipcacheValue: Codec<IpcacheValue> = {
       clusterId: buffer.readUInt16LE(offset + IpcVal.clusterId),
       remoteCluster: (flags & IpcFlag.REMOTE_CLUSTER) !== 0,
       isNode: (flags & IpcFlag.IS_NODE) !== 0,
+      takesDsr: (flags & IpcFlag.DSR_OK) !== 0,
     }
   },
 }

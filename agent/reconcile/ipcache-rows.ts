@@ -5,6 +5,7 @@ import type { RowFormat } from './prefix-delta.ts'
 const HAS_TUNNEL = 1 << 16
 const REMOTE = 1 << 17
 const NODE = 1 << 18
+const DSR = 1 << 19
 
 /** Entries as rows of a PrefixDelta. */
 export const IPCACHE_ROWS: RowFormat<IpcacheEntry> = {
@@ -17,7 +18,8 @@ export const IPCACHE_ROWS: RowFormat<IpcacheEntry> = {
       entry.clusterId |
       (entry.tunnel === undefined ? 0 : HAS_TUNNEL) |
       (entry.remoteCluster ? REMOTE : 0) |
-      (entry.isNode ? NODE : 0)
+      (entry.isNode ? NODE : 0) |
+      (entry.takesDsr ? DSR : 0)
   },
   unpack(prefix, words, at) {
     const rest = words[at + 2]!
@@ -28,6 +30,7 @@ export const IPCACHE_ROWS: RowFormat<IpcacheEntry> = {
       clusterId: rest & 0xffff,
       remoteCluster: (rest & REMOTE) !== 0,
       isNode: (rest & NODE) !== 0,
+      takesDsr: (rest & DSR) !== 0,
     }
   },
 }

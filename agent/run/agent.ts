@@ -181,6 +181,7 @@ function openDatapath(config: Config, place: NodePlace): Datapath {
       cfg_no_backend_reject: config.serviceNoBackendResponse === 'reject',
       // Nobody reads the ring: full, it would only add to what is counted as lost.
       cfg_events: false,
+      cfg_dsr_info_always: config.loadBalancer.dsrInfo === 'always',
       cfg_maglev_seed: parseMaglevSeed(DEFAULT_MAGLEV_SEED).packet4,
     },
   })
@@ -263,6 +264,7 @@ export function liveSnapshot(
     lb: {
       algorithm: config.loadBalancer.algorithm,
       mode: config.loadBalancer.mode,
+      dsrRemoteClusters: config.loadBalancer.dsrRemoteClusters,
       maglevSize: config.loadBalancer.maglevTableSize,
       nodePortRange: { first, last },
     },

@@ -18,7 +18,8 @@ const FORMAT: EntryFormat<IpcacheEntry['prefix'], IpcacheValue, IpcacheEntry> = 
     a.tunnel === b.tunnel &&
     a.clusterId === b.clusterId &&
     a.remoteCluster === b.remoteCluster &&
-    a.isNode === b.isNode,
+    a.isNode === b.isNode &&
+    a.takesDsr === b.takesDsr,
 }
 
 /** Prefix → identity and node, in `w_ipc_v1`. Keys are printed prefixes, `10.0.1.7/32`. */

@@ -9,6 +9,8 @@ export interface IpcacheEntry {
   readonly clusterId: number
   readonly remoteCluster: boolean
   readonly isNode: boolean
+  /** A node whose agent takes packets for its backends by DSR. */
+  readonly takesDsr: boolean
 }
 
 /** An address that lives on this node. */

@@ -15,6 +15,8 @@ export interface Node {
   readonly zone: string | undefined
   /** It is about to be removed: load balancers in front of the cluster are to leave it. Absent: it is not. */
   readonly leaving?: true
+  /** Said by a remote cluster whose nodes take packets by DSR. */
+  readonly takesDsr?: boolean
   readonly origin: string
 }
 

@@ -133,6 +133,9 @@ static __always_inline __u32 flow_lifetime(__u32 flags, __u8 proto)
 		return cfg_any_s;
 	if (flow_is_closing(flags))
 		return cfg_tcp_closing_s;
+	/* The other side's FIN does not come by here, and the client goes on acknowledging until then. */
+	if (unlikely(flags & FLOW_DSR && flags & FLOW_FIN_SELF))
+		return cfg_tcp_syn_s;
 	return flags & FLOW_ESTABLISHED ? cfg_tcp_established_s : cfg_tcp_syn_s;
 }
 
@@ -200,6 +203,8 @@ static __always_inline bool flow_touch(struct flow_val *flow, const struct pkt *
 	if (!was_closing || !flow_is_closing(flow->flags))
 		flow->expires_s = now + flow_lifetime(flow->flags, p->key.proto);
 
+	if (unlikely(flow->flags & FLOW_DSR))
+		return true;
 	twin = flow_lookup(&twin_key);
 	if (!twin) {
 		flow_restore_twin(&twin_key, flow, &p->key, now);

@@ -18,6 +18,13 @@ enum flow_flag {
 	FLOW_FIN_TWIN = 1 << 5,
 	/* TCP: a RST was seen in either direction, and nothing but RST since. */
 	FLOW_RST = 1 << 6,
+	/*
+	 * The only entry of its flow: packets go to the backend's node encapsulated, and answers do not come back this way. The
+	 * client's address stays, so that of the node stands where the new source would.
+	 */
+	FLOW_DSR = 1 << 7,
+	/* Each packet of it says which service was asked. */
+	FLOW_DSR_INFO = 1 << 8,
 };
 
 /* The packet as it arrives. */

@@ -3,9 +3,12 @@
 #define WEFT_NORTHSOUTH_H
 
 /* Packets that come in at the uplink: clients towards services, and backends elsewhere answering through this node. */
+#include "dsr_receive.h"
+#include "dsr_send.h"
 #include "endpoint.h"
 #include "flow_create.h"
 #include "forward.h"
+#include "metrics.h"
 #include "parse.h"
 #include "select.h"
 #include "source_range.h"
@@ -16,9 +19,11 @@ const volatile bool cfg_track_flows = true;
 /* Whether clients are told that a service has no backend, instead of being left to wait. */
 const volatile bool cfg_no_backend_reject = true;
 
-static __always_inline int ns_emit(ctx_t *ctx, struct pkt *p, const struct flow_rw *rw, bool local)
+static __always_inline int ns_emit(ctx_t *ctx, struct pkt *p, const struct flow_rw *rw, __u32 flags)
 {
-	if (!local)
+	if (unlikely(flags & FLOW_DSR))
+		return dsr_send(ctx, p, rw, flags);
+	if (!(flags & FLOW_LOCAL))
 		return forward(ctx, p, rw);
 	if (!ctx_note_done(ctx))
 		return CTX_LEAVE;
@@ -82,20 +87,30 @@ static __always_inline int ns_new(ctx_t *ctx, struct pkt *p, const struct flow_v
 
 	if (!cfg_track_flows) {
 		flow_rw_set_dst(&rw, &p->key, be->addr, be->port);
-		return ns_emit(ctx, p, &rw, false);
+		return ns_emit(ctx, p, &rw, 0);
 	}
-	if (old)
+	if (old && !(old->flags & FLOW_DSR))
 		flow_delete_twin(&old->rw, &p->key);
 	local = ep_lookup(be->addr);
+	if (svc->fwd_mode == SVC_FWD_DSR && !local) {
+		err = dsr_new(p, svc->svc_id, id, !!old, &rw);
+		if (err != DSR_NO_NODE)
+			return err ?: ns_emit(ctx, p, &rw, FLOW_DSR | FLOW_DSR_INFO);
+		met_count(MET_INGRESS, REASON_DSR_FALLBACK, ctx_len(ctx));
+	}
 	err = flow_create(ctx, p, svc->svc_id, id, be, local, !!old, now, &rw);
-	return err ?: ns_emit(ctx, p, &rw, local);
+	return err ?: ns_emit(ctx, p, &rw, local ? FLOW_LOCAL : 0);
 }
 
 /* Whether a known flow from a client may go on with its backend. */
 static __always_inline bool ns_backend_holds(const struct flow_val *flow, const struct pkt *p)
 {
-	struct be_val *be = backend_lookup(flow->backend_id);
+	struct be_val *be;
 
+	/* Another node chose it, and said so by DSR: here it has no id. */
+	if (unlikely(!flow->backend_id))
+		return ep_lookup(flow->rw.daddr);
+	be = backend_lookup(flow->backend_id);
 	if (!be || be->addr != flow->rw.daddr || be->port != flow->rw.dport)
 		return false;
 	/* A backend that takes no new connections keeps the ones it has. */
@@ -114,6 +129,8 @@ static __always_inline bool ns_flow_holds(struct flow_val *flow, const struct pk
 	if (!flow_needs_touch(flow, p, now))
 		return true;
 	/* An answer goes out even if its flow has moved on; a request needs an answer. */
+	if (unlikely(flow->flags & FLOW_DSR))
+		dsr_follow(flow);
 	return flow_touch(flow, p, now) || flow->flags & FLOW_REV;
 }
 
@@ -149,6 +166,14 @@ static __always_inline int ns_ingress(ctx_t *ctx, struct pkt *p, bool *done)
 		return parsed < 0 ? parsed : ns_other(p);
 	if (ns_is_own_answer(p))
 		return CTX_PASS;
+	if (unlikely(dsr_is_outer(p)) && dsr_is_own_address(p->key.daddr)) {
+#ifdef WEFT_XDP
+		return CTX_LEAVE;
+#else
+		*done = true;
+		return dsr_receive(ctx, p);
+#endif
+	}
 	p->say_from = p->key.daddr;
 
 	now = cfg_track_flows ? clock_s() : 0;
@@ -162,7 +187,7 @@ static __always_inline int ns_ingress(ctx_t *ctx, struct pkt *p, bool *done)
 		p->say_from = cfg_snat_addr;
 	p->hide_reporter = (flow->flags & (FLOW_REV | FLOW_SNAT)) == FLOW_SNAT;
 	rw = flow->rw;
-	return ns_emit(ctx, p, &rw, flow->flags & FLOW_LOCAL);
+	return ns_emit(ctx, p, &rw, flow->flags);
 }
 
 #endif /* WEFT_NORTHSOUTH_H */

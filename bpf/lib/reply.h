@@ -5,6 +5,7 @@
 /* Answers of backends on this node: the service's address in place of the backend's. */
 #include "flow.h"
 #include "forward.h"
+#include "geneve.h"
 #include "parse.h"
 
 /* The rewrite for an answer of a known flow. */
@@ -47,8 +48,14 @@ static __always_inline int reply_from_pod(ctx_t *ctx, struct pkt *p, bool *done)
 	struct flow_rw rw;
 	int verdict;
 
-	if (!ctx_is_for_us(ctx) || !reply_find(ctx, p, &rw))
+	if (!ctx_is_for_us(ctx))
 		return CTX_PASS;
+	if (!reply_find(ctx, p, &rw)) {
+		/* Whoever may encapsulate may choose whose answer the receiver takes it for. */
+		bool encapsulated = p->key.proto == IPPROTO_UDP && p->key.dport == bpf_htons(GENEVE_PORT);
+
+		return unlikely(encapsulated) ? -DROP_ENCAP_PROHIBITED : CTX_PASS;
+	}
 	*done = true;
 	p->say_from = cfg_snat_addr;
 	verdict = forward(ctx, p, &rw);

@@ -132,7 +132,13 @@ export function snapshotOf(
   return {
     tables,
     local: { clusterName: CLUSTER, clusterId: 1, nodeName: NODE, nodeAddresses: nodes },
-    lb: { algorithm, mode: 'snat', maglevSize: 16381, nodePortRange: { first: 30000, last: 32767 } },
+    lb: {
+      algorithm,
+      mode: 'snat',
+      dsrRemoteClusters: 'advertised',
+      maglevSize: 16381,
+      nodePortRange: { first: 30000, last: 32767 },
+    },
     isSynced: () => true,
     restored: () => [],
   }

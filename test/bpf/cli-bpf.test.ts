@@ -174,7 +174,7 @@ function fillRest(): void {
     { ...client, ...vip, protocol: 17 },
     { ...value, ...client, destination: ip('10.0.0.46'), destinationPort: 53, serviceId: 2, flags: FLOW_FLAGS.LOCAL },
   ])
-  const entry = { identity: 2, tunnel: undefined, clusterId: 0, remoteCluster: false, isNode: false }
+  const entry = { identity: 2, tunnel: undefined, clusterId: 0, remoteCluster: false, isNode: false, takesDsr: false }
   const remote = { clusterId: 2, tunnel: ip('172.18.0.3'), remoteCluster: true }
   put(IPCACHE_MAP, ipcacheKey, ipcacheValue, [{ address: ip('0.0.0.0'), bits: 0 }, entry])
   put(IPCACHE_MAP, ipcacheKey, ipcacheValue, [

@@ -28,8 +28,8 @@ import {
 } from '../../agent/maps/service.ts'
 import { SLOT_MAP, slotKey, slotValue } from '../../agent/maps/slot.ts'
 import { SOURCE_RANGE_MAP, sourceRangeKey, sourceRangeValue } from '../../agent/maps/source-range.ts'
-import { formatAddress, parseCidr } from '../../agent/types/address.ts'
-import type { Cidr } from '../../agent/types/address.ts'
+import { IPCACHE_MAP, ipcacheKey, ipcacheValue } from '../../agent/maps/ipcache.ts'
+import { type Cidr, formatAddress, parseCidr } from '../../agent/types/address.ts'
 import type { BpfMap } from '../../native/index.ts'
 import { address } from './packet.ts'
 
@@ -52,6 +52,15 @@ export interface ServiceSpec {
   readonly backends: readonly number[]
   readonly maglev?: readonly number[]
   readonly affinitySeconds?: number
+  readonly forward?: keyof typeof SVC_FORWARD
+}
+
+/** What is known of an address elsewhere: the node it is on, or that it is one. */
+export interface PrefixSpec {
+  readonly prefix: string
+  readonly tunnel?: string
+  readonly isNode?: boolean
+  readonly takesDsr?: boolean
 }
 
 export interface DeviceSpec {
@@ -70,6 +79,7 @@ export class DatapathMaps {
   private readonly get: (name: string) => BpfMap
   private readonly indexOf: (device: string) => number
   private readonly usedBackends = new Set<number>()
+  private readonly usedPrefixes = new Set<string>()
 
   constructor(get: (name: string) => BpfMap, indexOf: (device: string) => number = () => 0) {
     this.get = get
@@ -92,6 +102,8 @@ export class DatapathMaps {
       map.deleteBatch(keys, count)
     }
     for (const id of this.usedBackends) this.removeBackend(id)
+    for (const prefix of this.usedPrefixes) this.get(IPCACHE_MAP.name).delete(encoded(ipcacheKey, cidr(prefix)))
+    this.usedPrefixes.clear()
   }
 
   addBackend(spec: BackendSpec): void {
@@ -136,7 +148,7 @@ export class DatapathMaps {
       flags: (spec.flags ?? ['LB', 'ROUTABLE']).reduce((bits, name) => bits | SVC_FLAGS[name], 0),
       affinitySeconds: spec.affinitySeconds ?? 0,
       algorithm: spec.maglev === undefined ? SVC_ALGORITHMS.RANDOM : SVC_ALGORITHMS.MAGLEV,
-      forward: SVC_FORWARD.SNAT,
+      forward: SVC_FORWARD[spec.forward ?? 'SNAT'],
       count: spec.backends.length,
       quarantined: 0,
       slotOffset: base,
@@ -150,6 +162,13 @@ export class DatapathMaps {
 
   addEndpoint(text: string, isHost = false): void {
     this.put(ENDPOINT_MAP.name, endpointKey, address(text), endpointValue, { identity: 1, isHost })
+  }
+
+  addPrefix({ prefix, tunnel, isNode = false, takesDsr = false }: PrefixSpec): void {
+    this.usedPrefixes.add(prefix)
+    const peer = tunnel === undefined ? undefined : address(tunnel)
+    const value = { identity: 6, clusterId: 1, remoteCluster: false, tunnel: peer, isNode, takesDsr }
+    this.put(IPCACHE_MAP.name, ipcacheKey, cidr(prefix), ipcacheValue, value)
   }
 
   removeEndpoint(text: string): void {

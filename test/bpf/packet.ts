@@ -21,6 +21,7 @@ export interface PacketSpec {
   readonly noChecksum?: boolean
   /** ICMP: what kind of message; an echo request where nothing is said. */
   readonly icmp?: IcmpSpec
+  readonly dontFragment?: boolean
   readonly fragment?: { readonly offset: number; readonly more: boolean }
   readonly smac?: string
   readonly dmac?: string
@@ -31,6 +32,29 @@ export interface PacketSpec {
   readonly ihl?: number
   /** Total length field in place of the right one. */
   readonly totalLength?: number
+  /** All of it in Geneve, behind an Ethernet header of its own. */
+  readonly geneve?: GeneveSpec | undefined
+}
+
+export interface GeneveSpec {
+  readonly src: string
+  readonly dst: string
+  readonly sport?: number
+  /** The DSR option. */
+  readonly told?: { readonly address: string; readonly port: number }
+  /** Options in front of it, as they stand in the packet. */
+  readonly options?: Buffer
+  readonly vni?: number
+  readonly version?: number
+  readonly flags?: number
+  /** What is inside: Ethernet, or the IP packet itself. */
+  readonly inner?: 'ethernet' | 'ip' | number
+  /** Words of options, in place of the right number. */
+  readonly words?: number
+  readonly outerOptions?: number
+  readonly tos?: number
+  readonly smac?: string
+  readonly dmac?: string
 }
 
 export interface IcmpSpec {
@@ -132,8 +156,38 @@ function mac(text: string): Buffer {
   return Buffer.from(text.replaceAll(':', ''), 'hex')
 }
 
+function dsrOption({ address: vip, port }: { readonly address: string; readonly port: number }): Buffer {
+  const option = Buffer.from('014b8102000000000000' + '0000', 'hex')
+  option.writeUInt32BE(address(vip), 4)
+  option.writeUInt16BE(port, 8)
+  return option
+}
+
+function encapsulate(inner: Buffer, spec: GeneveSpec): Buffer {
+  const { told, version = 0, flags = 0, vni = 2 } = spec
+  const options = Buffer.concat([
+    spec.options ?? Buffer.alloc(0),
+    told === undefined ? Buffer.alloc(0) : dsrOption(told),
+  ])
+  const header = Buffer.alloc(8)
+  header[0] = (version << 6) | (spec.words ?? options.length / 4)
+  header[1] = flags
+  const kind = spec.inner ?? 'ethernet'
+  header.writeUInt16BE(kind === 'ethernet' ? 0x6558 : kind === 'ip' ? 0x0800 : kind, 2)
+  header.writeUInt32BE(vni * 256, 4)
+  const carried = kind === 'ip' ? inner.subarray(ETH) : inner
+  return build({
+    ...{ src: spec.src, dst: spec.dst, proto: 'udp', dport: 6081, noChecksum: true, id: 0, dontFragment: true },
+    ...{ sport: spec.sport ?? 50000, tos: spec.tos ?? 0, options: spec.outerOptions ?? 0 },
+    smac: spec.smac ?? DEFAULTS.smac,
+    dmac: spec.dmac ?? DEFAULTS.dmac,
+    payload: Buffer.concat([header, options, carried]),
+  })
+}
+
 /** The frame, with right checksums. */
 export function build(spec: PacketSpec): Buffer {
+  if (spec.geneve !== undefined) return encapsulate(build({ ...spec, geneve: undefined }), spec.geneve)
   const proto = spec.proto ?? DEFAULTS.proto
   const ip = Buffer.alloc(20 + (spec.options ?? 0), 1)
   const later = (spec.fragment?.offset ?? 0) > 0
@@ -142,7 +196,8 @@ export function build(spec: PacketSpec): Buffer {
   ip[1] = spec.tos ?? DEFAULTS.tos
   ip.writeUInt16BE(spec.totalLength ?? ip.length + l4.length, 2)
   ip.writeUInt16BE(spec.id ?? 0x1234, 4)
-  ip.writeUInt16BE((spec.fragment?.more === true ? 0x2000 : 0) | (spec.fragment?.offset ?? 0), 6)
+  const bits = (spec.fragment?.more === true ? 0x2000 : 0) | (spec.dontFragment === true ? 0x4000 : 0)
+  ip.writeUInt16BE(bits | (spec.fragment?.offset ?? 0), 6)
   ip[8] = spec.ttl ?? DEFAULTS.ttl
   ip[9] = PROTOCOLS[proto]
   ip.writeUInt16BE(0, 10)

@@ -1,5 +1,5 @@
 import { BpfError, type BpfProgram, Errno, TcVerdict, XdpVerdict } from '../../native/index.ts'
-import type { BackendSpec, DatapathMaps, DeviceSpec, ServiceSpec } from './maps.ts'
+import type { BackendSpec, DatapathMaps, DeviceSpec, PrefixSpec, ServiceSpec } from './maps.ts'
 import { formatAddress } from '../../agent/types/address.ts'
 import { build, describe, destinationAddress, type PacketSpec, sourcePort } from './packet.ts'
 import { type Config, type Hook, NODE_MAC, World } from './world.ts'
@@ -19,7 +19,7 @@ export interface Step {
   readonly becomes?: Change
   readonly xdpBecomes?: Change
   /** Counters that go up by one packet, in place of FORWARDED for a changed packet and nothing for an unchanged one. */
-  readonly counts?: string
+  readonly counts?: string | readonly string[]
   /** Before the packet: change what is in the maps. */
   readonly before?: (maps: DatapathMaps) => void
   /** Every flow entry there is afterwards, in the form of flowLines(). */
@@ -42,6 +42,9 @@ export interface Case {
   readonly backends?: readonly BackendSpec[]
   readonly endpoints?: readonly string[]
   readonly devices?: readonly DeviceSpec[]
+  /** Addresses of the node itself. */
+  readonly ownAddresses?: readonly string[]
+  readonly prefixes?: readonly PrefixSpec[]
   readonly steps: readonly Step[]
 }
 
@@ -123,6 +126,8 @@ export function runCase(world: World, test: Case, path: Path): void {
   test.services?.forEach((service) => world.maps.addService(service))
   test.devices?.forEach((device) => world.maps.addDevice(device))
   test.endpoints?.forEach((endpoint) => world.maps.addEndpoint(endpoint))
+  test.ownAddresses?.forEach((own) => world.maps.addEndpoint(own, true))
+  test.prefixes?.forEach((prefix) => world.maps.addPrefix(prefix))
   test.steps.forEach((step, index) => {
     try {
       runStep(world, test, path, step)
@@ -165,7 +170,11 @@ function runStep(world: World, test: Case, path: Path, step: Step): void {
   // What XDP leaves to tc as it came is counted there.
   const left = hook === 'xdp' && step.xdpVerdict === 'pass' && step.xdpBecomes === undefined
   const counts = left ? undefined : (step.counts ?? (ours ? 'REASON_FORWARDED' : undefined))
-  expectSame('counters', [...changed(countersBefore, world.maps.counters())], counts === undefined ? [] : [counts])
+  expectSame(
+    'counters',
+    [...changed(countersBefore, world.maps.counters())],
+    counts === undefined ? [] : [counts].flat(),
+  )
   if (step.flows !== undefined) expectFlows(world.maps.flowLines(), [...step.flows].sort())
   step.check?.(world.maps, outcome.data)
 }
@@ -174,6 +183,12 @@ function expectedFrame(sent: PacketSpec, dmac: string, becomes: Change | undefin
   if (becomes === undefined) return build({ ...sent, dmac })
   const { sport, dst, ...rest } = becomes
   const port = sport === 'any' ? sourcePort(got) : (sport ?? sent.sport)
+  const { geneve } = becomes
+  // The source port of the encapsulation is a hash: any of its range will do.
+  const outer = geneve !== undefined && got.length > 36 && got.readUInt16BE(34) >= 0xc000 ? got.readUInt16BE(34) : 0
+  if (geneve !== undefined && geneve.sport === undefined) {
+    return expectedFrame(sent, dmac, { ...becomes, geneve: { ...geneve, sport: outer } }, got)
+  }
   const to = dst === 'any' ? formatAddress(destinationAddress(got)) : (dst ?? sent.dst)
   return build({ ...sent, dmac, ...rest, dst: to, ...(port === undefined ? {} : { sport: port }) })
 }

@@ -132,6 +132,7 @@ describe('NodePort', () => {
       clusterId: 2,
       remoteCluster: true,
       isNode: true,
+      takesDsr: false,
     })
     for (const host of [NODE, '127.0.0.1', PEER_NODE]) {
       expect(await tcpAsk(host, 30080)).toEqual({ name: POD, peer: `${host}:30080` })

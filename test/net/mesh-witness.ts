@@ -31,7 +31,13 @@ export class Witness {
       {
         tables,
         local: { clusterName: 'west', clusterId: 1, nodeName: 'west-worker', nodeAddresses: [] },
-        lb: { algorithm: 'random', mode: 'snat', maglevSize: 'auto', nodePortRange: { first: 30_000, last: 32_767 } },
+        lb: {
+          algorithm: 'random',
+          mode: 'snat',
+          dsrRemoteClusters: 'advertised',
+          maglevSize: 'auto',
+          nodePortRange: { first: 30_000, last: 32_767 },
+        },
         isSynced: () => true,
         restored: () => [],
       },

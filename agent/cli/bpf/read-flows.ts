@@ -12,6 +12,8 @@ const FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
   [FLOW_FLAGS.FIN_SELF, 'fin-self'],
   [FLOW_FLAGS.FIN_TWIN, 'fin-twin'],
   [FLOW_FLAGS.RST, 'rst'],
+  [FLOW_FLAGS.DSR, 'dsr'],
+  [FLOW_FLAGS.DSR_INFO, 'dsr-info'],
 ]
 
 /** All flows, both entries of each; `now` is CLOCK_MONOTONIC in seconds, the datapath's clock. */

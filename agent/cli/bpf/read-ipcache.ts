@@ -27,6 +27,7 @@ export function ipcacheRow(prefix: Cidr, value: IpcacheValue): IpcacheRow {
       ...(value.tunnel === undefined ? [] : ['hastunnel']),
       ...(value.remoteCluster ? ['remotecluster'] : []),
       ...(value.isNode ? ['node'] : []),
+      ...(value.takesDsr ? ['dsr'] : []),
     ],
   }
 }

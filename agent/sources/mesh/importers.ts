@@ -97,6 +97,7 @@ function toNode(record: NodeRecord): Node {
     addresses,
     podCidrs: record.podCidrs,
     labels: record.labels,
+    ...(record.takesDsr === true ? { takesDsr: true } : {}),
     zone: record.labels['topology.kubernetes.io/zone'],
     origin: `mesh/${record.cluster}`,
   }

@@ -24,6 +24,8 @@ export interface NodeRecord {
   readonly addresses: readonly { readonly type: string; readonly address: Address }[]
   readonly podCidrs: readonly Cidr[]
   readonly labels: Readonly<Record<string, string>>
+  /** Takes packets for its backends by DSR; our field, in `weft`, which others ignore. */
+  readonly takesDsr?: boolean
 }
 
 function encodeCidr(cidr: Cidr): string {
@@ -55,12 +57,14 @@ export function encodeNode(record: NodeRecord): string {
     ['NodeIdentity', '0'],
     ['WireguardPubKey', '""'],
     ['BootID', '""'],
+    ['weft', record.takesDsr === true ? '{"dsr":true}' : undefined],
   ])
 }
 
 /** Throws WireError. IPv6 addresses and prefixes are left out. */
 export function decodeNode(text: string): NodeRecord {
   const object = parseObject(text)
+  const weft = field(object, 'weft')
   const addresses: { type: string; address: Address }[] = []
   for (const item of arrayField(object, 'IPAddresses')) {
     if (!isObject(item)) throw new WireError('IPAddresses holds something that is not an object')
@@ -80,6 +84,7 @@ export function decodeNode(text: string): NodeRecord {
     addresses,
     podCidrs,
     labels: stringMapField(object, 'Labels'),
+    ...(isObject(weft) && field(weft, 'dsr') === true ? { takesDsr: true } : {}),
   }
 }
 

@@ -20,7 +20,7 @@ const JUMBO = 'x'.repeat(1600)
 const empty: PacketSpec = { ...request, payload: '' }
 
 /** The error that goes back where the packet came from. */
-function sent(from: string, quote: PacketSpec, type: number, code: number, mtu = 0): PacketSpec {
+export function sent(from: string, quote: PacketSpec, type: number, code: number, mtu = 0): PacketSpec {
   const icmp = { type, code, mtu, quote, own: true }
   return {
     src: from,

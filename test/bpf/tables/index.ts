@@ -1,6 +1,8 @@
 import type { Case } from '../run.ts'
 import { CHOOSE } from './choose.ts'
 import { DEVICES } from './devices.ts'
+import { DSR } from './dsr.ts'
+import { DSR_RECEIVE } from './dsr-receive.ts'
 import { FORWARD } from './forward.ts'
 import { FRAGMENTS } from './fragments.ts'
 import { ICMP_ERRORS } from './icmp-errors.ts'
@@ -22,4 +24,6 @@ export const TABLES: readonly (readonly [subject: string, cases: readonly Case[]
   ['fragments', FRAGMENTS],
   ['ICMP errors', ICMP_ERRORS],
   ['ICMP errors of our own', ICMP_SENT],
+  ['DSR', DSR],
+  ['DSR at the backend', DSR_RECEIVE],
 ]

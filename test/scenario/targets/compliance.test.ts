@@ -36,6 +36,7 @@ targetCompliance('ipcache, kernel map', () => {
     clusterId: n % 3,
     remoteCluster: n % 3 === 2,
     isNode: n % 5 === 0,
+    takesDsr: n % 10 === 0,
   })
   return {
     target: new IpcacheTarget(map),

@@ -32,6 +32,7 @@ function ip(prefix: string, over: Partial<IpcacheEntry> = {}): [string, IpcacheE
       clusterId: 1,
       remoteCluster: false,
       isNode: false,
+      takesDsr: false,
       ...over,
     },
   ]
@@ -47,7 +48,7 @@ test('ipcache entries come back as they went in, prefixes of one address apart',
   const wanted = [
     ip('10.1.0.0/16', { tunnel: undefined, remoteCluster: true, clusterId: 2 }),
     ip('10.1.0.0/24'),
-    ip('10.1.0.0/32', { identity: 1, isNode: true }),
+    ip('10.1.0.0/32', { identity: 1, isNode: true, takesDsr: true }),
     ip('0.0.0.0/0', { identity: 2, tunnel: undefined }),
   ]
   expect((await target.set(wanted)).size).toBe(0)

@@ -34,6 +34,7 @@ describe('ipcache', () => {
       clusterId: 2,
       remoteCluster: true,
       isNode: false,
+      takesDsr: false,
     })
     expect(desiredIpcache(snap, '10.0.1.0/24')).toBeUndefined()
     expect(desiredIpcache(snap, '10.9.9.9/32')).toBeUndefined()
@@ -77,6 +78,20 @@ describe('ipcache', () => {
     expect(desiredIpcache(snap, '172.18.0.3/32')).toMatchObject({ identity: 1, clusterId: 1 })
     expect(desiredIpcache(snap, '10.0.0.46/32')).toMatchObject({ clusterId: 1, tunnel: ip('172.18.0.2') })
     expect(desiredIpcache(snap, '172.18.0.2/32')).toMatchObject({ clusterId: 1, remoteCluster: false })
+  })
+
+  test('DSR goes to nodes of the own cluster, and to others that say they take it or where it is configured', () => {
+    const takers = (dsrRemoteClusters: 'advertised' | 'always' | 'never'): string[] => {
+      const { snap, writer } = world({ dsrRemoteClusters })
+      writer.upsertNode(node('west', 'west-control-plane', '172.18.0.2', []))
+      writer.upsertNode(node('east', 'east-worker', '172.18.0.5', []))
+      writer.upsertNode({ ...node('north', 'north-worker', '172.18.0.7', []), takesDsr: true })
+      const all = ['172.18.0.2/32', '172.18.0.5/32', '172.18.0.7/32']
+      return all.filter((prefix) => desiredIpcache(snap, prefix)?.takesDsr === true)
+    }
+    expect(takers('advertised')).toEqual(['172.18.0.2/32', '172.18.0.7/32'])
+    expect(takers('always')).toEqual(['172.18.0.2/32', '172.18.0.5/32', '172.18.0.7/32'])
+    expect(takers('never')).toEqual(['172.18.0.2/32'])
   })
 
   test('of one cluster, what a node or pod row says comes before what was published', () => {

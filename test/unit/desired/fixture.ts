@@ -146,7 +146,14 @@ export function world(lb: Partial<Snapshot['lb']> = {}): World {
   const snap: Snapshot = {
     tables,
     local: { clusterName: 'west', clusterId: 1, nodeName: 'west-worker', nodeAddresses: [ip('172.18.0.3')] },
-    lb: { algorithm: 'random', mode: 'snat', maglevSize: 16381, nodePortRange: { first: 30000, last: 32767 }, ...lb },
+    lb: {
+      algorithm: 'random',
+      mode: 'snat',
+      dsrRemoteClusters: 'advertised',
+      maglevSize: 16381,
+      nodePortRange: { first: 30000, last: 32767 },
+      ...lb,
+    },
     isSynced: (source) => sync.isOpen(source),
     restored: (id) => restored.get(id) ?? [],
   }

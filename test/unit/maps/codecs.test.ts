@@ -89,6 +89,7 @@ const CODECS: Readonly<Record<string, Row<unknown>>> = {
       clusterId: u16,
       remoteCluster: fc.boolean(),
       isNode: fc.boolean(),
+      takesDsr: fc.boolean(),
     }),
   ),
   endpointKey: row(endpointKey, address),

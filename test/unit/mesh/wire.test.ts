@@ -292,6 +292,8 @@ describe('nodes', () => {
     expect(json).toContain('"IPAddresses":null,"IPv4AllocCIDR":null,')
     expect(json).toContain('"Labels":null,')
     expect(decodeNode(json).podCidrs).toEqual([])
+    expect(json).not.toContain('weft')
+    expect(decodeNode(json).takesDsr).toBeUndefined()
   })
 
   test('any record survives the way out and back', () => {
@@ -303,7 +305,9 @@ describe('nodes', () => {
       podCidrs: fc.array(prefix, { maxLength: 3 }),
       labels,
     })
-    fc.assert(fc.property(record, (value) => void expect(decodeNode(encodeNode(value))).toEqual(value)))
+    const told = fc.record({ takesDsr: fc.constant(true) }, { requiredKeys: [] })
+    const both = fc.tuple(record, told).map(([fields, more]) => ({ ...fields, ...more }))
+    fc.assert(fc.property(both, (value) => void expect(decodeNode(encodeNode(value))).toEqual(value)))
   })
 
   test('IPv6 addresses are left out', () => {

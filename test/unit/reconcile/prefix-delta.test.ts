@@ -15,6 +15,7 @@ const entries: fc.Arbitrary<IpcacheEntry> = fc.record({
   clusterId: fc.constantFrom(0, 255),
   remoteCluster: fc.boolean(),
   isNode: fc.constant(false),
+  takesDsr: fc.boolean(),
 })
 const step = fc.oneof(
   fc.record({ kind: fc.constantFrom('want', 'unwant', 'set', 'deleted'), entry: entries }),
@@ -70,7 +71,7 @@ test('is in the state of a Delta after whatever happens', () => {
 test('what is set or deleted while a scan is under way is no drift, and a later scan ends an earlier one', () => {
   const entry = (n: number, identity = 1): IpcacheEntry => ({
     ...{ prefix: { address: n as Address, bits: 32 }, identity, tunnel: undefined, clusterId: 1 },
-    ...{ remoteCluster: false, isNode: false },
+    ...{ remoteCluster: false, isNode: false, takesDsr: false },
   })
   const key = (n: number): string => formatCidr(entry(n).prefix)
   const delta = new PrefixDelta(IPCACHE_ROWS)
