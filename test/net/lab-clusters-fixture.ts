@@ -118,6 +118,12 @@ export class ClustersLab {
     return new Requests(this.#told, this.#told.background(`lab exec ${cluster.name}/curl-pod -- sh -c '${loop}'`, name))
   }
 
+  /** A connection of the client outside on which the pod that took it goes on sending, until it is stopped. */
+  stream(place: string): Stream {
+    const name = `stream-${String(this.#runs++)}`
+    return new Stream(this.#told, this.#told.background(`lab exec client -- curl -sN ${place}/stream`, name))
+  }
+
   #runs = 0
 
   shell(line: string): Promise<string> {
@@ -157,5 +163,41 @@ export class Requests {
   async stop(skip = 0): Promise<string[]> {
     await this.#background.stop()
     return [...new Set((await this.#statuses()).slice(skip))]
+  }
+}
+
+/** Numbered lines of one connection. */
+export class Stream {
+  readonly #story: Story
+  readonly #background: Background
+
+  constructor(story: Story, background: Background) {
+    this.#story = story
+    this.#background = background
+  }
+
+  async #lines(): Promise<string[]> {
+    // The last line may be half written.
+    return (await this.#story.quietly(`cat ${this.#background.file}`)).split('\n').slice(0, -1)
+  }
+
+  /** Waits until `count` more lines have come. */
+  async more(count: number): Promise<void> {
+    const want = (await this.#lines()).length + count
+    await eventually(async () => (await this.#lines()).length >= want, {
+      what: `${String(count)} more lines`,
+      timeoutMs: 20_000,
+      everyMs: 100,
+    })
+  }
+
+  /** Ends it: whether a line was missing, and who sent them. */
+  async stop(): Promise<{ readonly gap: boolean; readonly pods: readonly string[] }> {
+    await this.#background.stop()
+    const lines = (await this.#lines()).map((line) => line.split(' '))
+    return {
+      gap: lines.length === 0 || lines.some(([number], index) => number !== String(index + 1)),
+      pods: [...new Set(lines.map(([, pod]) => pod ?? ''))],
+    }
   }
 }
