@@ -3,6 +3,7 @@ import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import type { LogLevel } from './lib/log.ts'
+import type { Acceleration } from './types/device.ts'
 import * as form from './lib/schemas.ts'
 import type { DefaultContext, Loaded, SettingTable } from './lib/settings.ts'
 import type { ConfigInput } from './config/shared.ts'
@@ -20,6 +21,8 @@ export interface Config {
   readonly nodeIp: string | undefined
   /** Device towards other nodes and clients; undefined: the one that has `nodeIp`, else that of the default route. */
   readonly uplink: string | undefined
+  /** Beside the uplink: names, or beginnings of names that end in `+`. Undefined: those of default routes. */
+  readonly devices: readonly string[] | undefined
   readonly manifests: string
   /** Undefined: no mesh. */
   readonly clustermeshConfig: string | undefined
@@ -41,6 +44,7 @@ export interface Config {
     readonly dsrInfo: 'syn' | 'always'
     readonly dsrRemoteClusters: 'advertised' | 'always' | 'never'
     readonly maglevTableSize: number | 'auto'
+    readonly acceleration: Acceleration
   }
   /** First and last port. */
   readonly nodePortRange: readonly [number, number]
@@ -102,6 +106,14 @@ const AGENT: SettingTable<Config> = {
     description:
       'device towards other nodes and clients; otherwise the one with the node address, or of the default route',
     value: '<device>',
+  },
+  devices: {
+    schema: form.devices.optional(),
+    default: undefined,
+    allowed: 'a list of device names, or of beginnings that end in "+", like eth0,bond+',
+    description:
+      'devices that clients and other nodes come in by, beside the uplink; otherwise those of default routes',
+    value: '<list>',
   },
   manifests: MANIFESTS,
   clustermeshConfig: {
@@ -184,6 +196,13 @@ const AGENT: SettingTable<Config> = {
     allowed: `${MAGLEV_SIZES.join(', ')}, or auto`,
     description: 'entries of a Maglev table, equal on all nodes of the mesh',
     value: '<entries>',
+  },
+  'loadBalancer.acceleration': {
+    schema: z.enum(['disabled', 'best-effort', 'native', 'generic']),
+    default: 'disabled',
+    allowed: 'disabled, best-effort, native, generic',
+    description: 'XDP: native in the driver of every device, best-effort where the driver can, generic for tests',
+    value: '<name>',
   },
   nodePortRange: {
     schema: form.portRange,

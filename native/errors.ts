@@ -41,8 +41,10 @@ export const Errno = {
   ENODEV: 19,
   EINVAL: 22,
   ENOSPC: 28,
+  ERANGE: 34,
   ENOLINK: 67,
   EOPNOTSUPP: 95,
+  ENOBUFS: 105,
   ENOTSUPP: 524,
 } as const
 

@@ -284,6 +284,7 @@ const LIBC = {
   setsockopt: ['setsockopt', 'int', 'int', 'int', 'int', P, 'uint32'],
   sendto: ['sendto', 'int', 'int', P, 'size_t', 'int', P, 'uint32'],
   recv: ['recv', 'int', 'int', P, 'size_t', 'int'],
+  bind: ['bind', 'int', 'int', P, 'uint32'],
   unshare: ['unshare', 'int', 'int'],
   pageSize: ['getpagesize', 'int'],
   fcntl: ['fcntl', 'int', 'int', 'int', 'int'],

@@ -15,6 +15,7 @@ export interface StatusReport {
   readonly waitingFor: readonly string[]
   readonly datapath: {
     readonly programs: readonly { readonly name: string; readonly attachedTo: string; readonly id: number }[]
+    readonly devices: readonly DeviceReport[]
     readonly maps: readonly { readonly name: string; readonly entries: number; readonly maxEntries: number }[]
     readonly loadBalancer: {
       readonly mode: string
@@ -40,6 +41,16 @@ export interface StatusReport {
     readonly hint?: string
   }[]
   readonly clusterMesh: ClusterMeshReport
+}
+
+/** A device that faces other nodes and clients; the uplink is the first. */
+export interface DeviceReport {
+  readonly name: string
+  readonly mtu: number
+  readonly addresses: readonly string[]
+  readonly xdp: 'native' | 'generic' | 'disabled'
+  /** Why there is no XDP though it is wanted. */
+  readonly reason?: string
 }
 
 /** What a clustermesh-apiserver or kvstoremesh answers on its socket: of the agent's status, as far as there is anything to say. */

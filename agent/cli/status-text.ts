@@ -1,4 +1,4 @@
-import type { StatusReport } from '../api/types.ts'
+import type { DeviceReport, StatusReport } from '../api/types.ts'
 import { renderClusterMesh } from './clustermesh-text.ts'
 import { formatDuration } from './duration.ts'
 import { renderProblems } from './problems-text.ts'
@@ -24,7 +24,8 @@ export function renderStatus(report: StatusReport, view: StatusView): string {
     ['Node:', node.name, [node.address, ...node.podCidrs.map((cidr) => `pods ${cidr}`)].join(', ')],
     ['Uptime:', formatDuration(report.uptimeSeconds)],
     ['Sources:', waiting],
-    ['KubeProxyReplacement:', datapath.programs.length > 0 ? 'True' : 'False'],
+    ['KubeProxyReplacement:', datapath.programs.length > 0 ? 'True' : 'False', deviceList(datapath.devices)],
+    ...(datapath.loadBalancer.acceleration === 'disabled' ? [] : [['XDP:', xdpList(datapath.devices)]]),
     [
       'Datapath:',
       failing > 0 ? 'Failing' : pending > 0 ? 'Pending' : 'Ok',
@@ -48,7 +49,7 @@ function renderDetails(report: StatusReport): string {
       ...(loadBalancer.mode === 'snat' ? [] : [['  DSR Dispatch Mode:', capitalize(loadBalancer.dsrDispatch)]]),
       ['Backend Selection:', backendSelection(loadBalancer)],
       ['Session Affinity:', loadBalancer.sessionAffinity ? 'Enabled' : 'Disabled'],
-      ['XDP Acceleration:', capitalize(loadBalancer.acceleration)],
+      ['XDP Acceleration:', loadBalancer.acceleration.split('-').map(capitalize).join('-')],
     ],
     { indent: 2 },
   )
@@ -85,6 +86,16 @@ function renderDetails(report: StatusReport): string {
 
 function modeName(mode: string): string {
   return mode === 'hybrid' ? 'Hybrid' : mode.toUpperCase()
+}
+
+/** `[eth0 172.18.0.6, eth1 10.0.0.2]`. */
+function deviceList(devices: readonly DeviceReport[]): string {
+  return `[${devices.map(({ name, addresses }) => [name, ...addresses].join(' ')).join(', ')}]`
+}
+
+function xdpList(devices: readonly DeviceReport[]): string {
+  const said = devices.map(({ name, xdp, reason }) => `${name} ${xdp}${reason === undefined ? '' : ` (${reason})`}`)
+  return said.join(', ')
 }
 
 function backendSelection(loadBalancer: StatusReport['datapath']['loadBalancer']): string {

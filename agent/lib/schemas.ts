@@ -54,6 +54,12 @@ export const device: z.ZodType<string> = z
   .regex(/^[^\s/:]{1,15}$/)
   .refine((name) => name !== '.' && name !== '..')
 
+/** A list in a file, or text with commas: devices, or beginnings of names that end in `+`. */
+export const devices: z.ZodType<readonly string[]> = z.preprocess(
+  (value) => (typeof value === 'string' ? value.split(',').map((part) => part.trim()) : value),
+  z.array(z.string().regex(/^[^\s/:]{1,15}$/)).min(1),
+)
+
 /** RFC 1123 subdomain, as Kubernetes names nodes. */
 export const nodeName: z.ZodType<string> = z
   .string()

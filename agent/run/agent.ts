@@ -3,9 +3,11 @@ import type { ConfigValue, StatusReport } from '../api/types.ts'
 import type { Config } from '../config.ts'
 import type { NodePlace } from './node-place.ts'
 import type { BpfMap } from '../../native/index.ts'
+import { DeviceMonitor } from '../../native/index.ts'
 import type { Snapshot } from '../desired/snapshot.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Address } from '../types/address.ts'
+import type { NetDevice } from '../types/device.ts'
 import type { SlotBackend } from '../types/frontend.ts'
 import type { Problem } from '../types/problem.ts'
 import type { PacketCount } from '../api/metrics/agent.ts'
@@ -22,6 +24,9 @@ import { createLog } from '../lib/log.ts'
 import { DROP_REASONS, REASON_NAMES } from '../maps/drop-reasons.ts'
 import { METRICS_MAP, readCounters } from '../maps/metrics.ts'
 import { PURGE_MAP, PURGE_PROGRAM, purgeElements } from '../maps/purge.ts'
+import { chooseDevices } from '../desired/devices.ts'
+import { DEVICE_MAP } from '../maps/device.ts'
+import { DeviceKeeper } from './devices.ts'
 import { findNodePlace } from './node-place.ts'
 import { Pipelines } from './pipelines.ts'
 import { requireManifestDirectory, startManifestSource } from '../sources/manifests/source.ts'
@@ -37,6 +42,8 @@ import { FlowPurge } from '../targets/flow-purge.ts'
 import { IpcacheTarget } from '../targets/ipcache.ts'
 import { LbTarget } from '../targets/lb/target.ts'
 import { podDevices } from '../targets/pod-devices.ts'
+import { writeDevices } from '../targets/device-map.ts'
+import { readNetDevices } from '../targets/net-devices.ts'
 import { PodHookTarget } from '../targets/pod-hooks.ts'
 import { Datapath } from '../targets/programs.ts'
 import { RouteTarget } from '../targets/routes.ts'
@@ -64,28 +71,54 @@ export async function runAgent(
     const place = await findNodePlace(config)
     // Before anything is attached: a configuration that cannot be used changes nothing.
     await requireManifestDirectory(config.manifests)
-    const datapath = openDatapath(config, place)
+    // Before devices are read: a change in between is heard of.
+    const monitor = new DeviceMonitor()
+    stops.push(() => monitor.close())
+    const wish = { uplink: place.uplink, patterns: config.devices }
+    const devices = chooseDevices(wish, await readNetDevices())
+    const datapath = openDatapath(config, place, devices)
     stops.push(() => datapath.close())
 
     const tables = createTables()
     const sync = new SyncGates()
     sync.register(LOCAL_SOURCE)
     const writer = new Writer(tables, sync)
-    writer.setProblems('sysctls', sysctlProblems(datapath.sysctls))
+    let onAddresses = (_: readonly Address[]): void => undefined
+    const keeper = new DeviceKeeper({
+      ...{ wish, clock, log, address: place.address, read: readNetDevices, auditMs: config.auditInterval },
+      acceleration: config.loadBalancer.acceleration,
+      nodeIp: config.nodeIp === undefined ? undefined : place.address,
+      changed: () => monitor.changed(),
+      attach: (names) => datapath.setUplinks(names),
+      write: (entries) => writeDevices(datapath.maps[DEVICE_MAP.name]!, entries),
+      onProblems: (problems) => {
+        writer.setProblems('devices', problems)
+        writer.setProblems('sysctls', sysctlProblems(datapath.sysctls))
+      },
+      onAddresses: (changed) => onAddresses(changed),
+    })
+    keeper.start(devices, datapath.uplinks)
+    stops.push(() => keeper.stop())
 
     const purge = openFlowPurge(datapath, log)
     const lb = openLoadBalancer(datapath.maps, clock, purge)
     stops.push(() => purge.close())
     stops.push(() => lb.close())
     const restored = await lb.load()
-    const snapshot = liveSnapshot(config, place.address, tables, sync, (id) => restored.get(id)?.group.slots ?? [])
+    const snapshot = liveSnapshot(
+      config,
+      () => keeper.addresses,
+      tables,
+      sync,
+      (id) => restored.get(id)?.group.slots ?? [],
+    )
 
     const pipelines = new Pipelines({
       targets: {
         lb,
         endpoints: new EndpointTarget(datapath.maps['w_ep_v1']!),
         ipcache: new IpcacheTarget(datapath.maps['w_ipc_v1']!),
-        podHooks: new PodHookTarget(datapath, () => podDevices(place.uplink)),
+        podHooks: new PodHookTarget(datapath, () => podDevices(datapath.uplinks.map(({ device }) => device))),
         routes: config.autoDirectNodeRoutes ? new RouteTarget(place.uplink) : undefined,
       },
       ...{ snapshot, writer, sync, clock, random, log },
@@ -93,6 +126,7 @@ export async function runAgent(
     })
     await pipelines.start()
     stops.push(() => pipelines.stop())
+    onAddresses = (changed) => pipelines.onNodeAddresses(changed)
     const healthChecks = new HealthChecks({
       ...{ snapshot, writer, sync, clock, random, log },
       nodeAddress: config.healthzServeAddr === 'none' ? undefined : config.healthzServeAddr,
@@ -104,7 +138,7 @@ export async function runAgent(
     const view = agentView({
       ...{ version, values, tables, snapshot, sync, pipelines, clock },
       idOf: (frontend) => lb.idOf(frontend),
-      datapath: () => datapathReport(config, datapath, lb, pipelines),
+      datapath: () => datapathReport(config, datapath, keeper, lb, pipelines),
     })
     const api = await startApi({ socket: config.apiSocket, view, log })
     stops.push(() => api.close())
@@ -154,7 +188,7 @@ export async function runAgent(
   }
 }
 
-function openDatapath(config: Config, place: NodePlace): Datapath {
+function openDatapath(config: Config, place: NodePlace, devices: readonly NetDevice[]): Datapath {
   const { services, slots, backends, flowsTcp, flowsAny, ipcache } = config.mapSizes
   const [first, last] = config.nodePortRange
   return Datapath.open({
@@ -162,6 +196,9 @@ function openDatapath(config: Config, place: NodePlace): Datapath {
     bpfRoot: config.bpfRoot,
     cgroupRoot: config.cgroupRoot,
     uplink: place.uplink,
+    devices: devices.map(({ name }) => name),
+    acceleration: config.loadBalancer.acceleration,
+    xdpTx: devices.every(({ kind }) => kind !== 'veth'),
     nodePorts: { first, last },
     mapSizes: {
       w_svc4_v1: services,
@@ -242,10 +279,10 @@ export function openLoadBalancer(maps: Readonly<Record<string, BpfMap>>, clock: 
   })
 }
 
-/** The tables as `desired/` sees them, now and later. `address` is the node's own. */
+/** The tables as `desired/` sees them, now and later. `addresses` are the node's own, now. */
 export function liveSnapshot(
   config: Pick<Config, 'clusterName' | 'clusterId' | 'nodeName' | 'nodePortRange' | 'loadBalancer'>,
-  address: Address,
+  addresses: () => readonly Address[],
   tables: Snapshot['tables'],
   sync: SyncGates,
   restored: (frontendId: string) => readonly SlotBackend[],
@@ -258,7 +295,7 @@ export function liveSnapshot(
       ...{ clusterName, clusterId, nodeName },
       get nodeAddresses() {
         const node = tables.nodes.get(`${clusterName}/${nodeName}`)
-        return [...new Set([address, ...(node?.addresses ?? []).map((each) => each.address)])]
+        return [...new Set([...addresses(), ...(node?.addresses ?? []).map((each) => each.address)])]
       },
     },
     lb: {
@@ -287,6 +324,7 @@ function packetCounts(map: BpfMap): PacketCount[] {
 function datapathReport(
   config: Config,
   datapath: Datapath,
+  keeper: DeviceKeeper,
   lb: LbTarget,
   pipelines: Pipelines,
 ): StatusReport['datapath'] {
@@ -294,6 +332,7 @@ function datapathReport(
   const { mode, dsrDispatch, algorithm, maglevTableSize } = config.loadBalancer
   return {
     programs: datapath.programs,
+    devices: keeper.reports(),
     maps: [
       { name: 'w_svc4_v1', entries: services.used, maxEntries: services.max },
       { name: 'w_slot_v1', entries: slots.used, maxEntries: slots.max },
@@ -305,6 +344,13 @@ function datapathReport(
       },
       { name: 'w_ipc_v1', entries: pipelines.ipcache.stats().actual, maxEntries: config.mapSizes.ipcache },
     ],
-    loadBalancer: { mode, dsrDispatch, algorithm, maglevTableSize, sessionAffinity: true, acceleration: 'disabled' },
+    loadBalancer: {
+      mode,
+      dsrDispatch,
+      algorithm,
+      maglevTableSize,
+      sessionAffinity: true,
+      acceleration: config.loadBalancer.acceleration,
+    },
   }
 }

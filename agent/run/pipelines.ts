@@ -6,6 +6,7 @@ import type { Target } from '../reconcile/target.ts'
 import type { SyncGates } from '../state/sync.ts'
 import type { Change } from '../state/tables.ts'
 import type { Writer } from '../state/writer.ts'
+import type { Address } from '../types/address.ts'
 import type { EndpointEntry, IpcacheEntry, RouteEntry } from '../types/datapath.ts'
 import type { Frontend } from '../types/frontend.ts'
 import type { Problem } from '../types/problem.ts'
@@ -13,7 +14,7 @@ import type { Service, ServiceName } from '../types/service.ts'
 import { desiredEndpoints } from '../desired/endpoints.ts'
 import { desiredFrontends, frontendConflict, frontendRank } from '../desired/frontends.ts'
 import { desiredHostPorts } from '../desired/host-ports.ts'
-import { desiredIpcache } from '../desired/ipcache.ts'
+import { desiredIpcache, hostPrefix } from '../desired/ipcache.ts'
 import { PrefixTracker } from '../desired/prefixes.ts'
 import { planRoutes } from '../desired/routes.ts'
 import { IPCACHE_ROWS } from '../reconcile/ipcache-rows.ts'
@@ -159,6 +160,13 @@ export class Pipelines {
         }
       }
     }
+  }
+
+  /** Addresses of this node that came or went. */
+  onNodeAddresses(changed: readonly Address[]): void {
+    this.#planners.ipcache.markAll(changed.map(hostPrefix))
+    this.#planners.endpoints.mark(ALL)
+    this.#markServices((service) => service.type !== 'ClusterIP')
   }
 
   #onChange(change: Change): void {

@@ -5,11 +5,14 @@ import { mainRoutes, runIp } from './iproute.ts'
  * The node's sides of its pods' veths, by pod address: devices that a host route without a gateway leads to, whoever wired
  * them. Throws WeftError `iproute2-failed`.
  */
-export async function podDevices(uplink: string, run: IpRunner = runIp): Promise<ReadonlyMap<string, string>> {
+export async function podDevices(
+  uplinks: readonly string[],
+  run: IpRunner = runIp,
+): Promise<ReadonlyMap<string, string>> {
   const devices = new Map<string, string>()
   for (const { dst, gateway, dev } of await mainRoutes(run)) {
     const isHost = /^[\d.]+$/.test(dst) && gateway === undefined
-    if (isHost && dev !== undefined && dev !== uplink && dev !== 'lo') devices.set(dst, dev)
+    if (isHost && dev !== undefined && !uplinks.includes(dev) && dev !== 'lo') devices.set(dst, dev)
   }
   return devices
 }

@@ -1,7 +1,6 @@
 import { readdirSync, readFileSync, rmdirSync, unlinkSync } from 'node:fs'
 import path from 'node:path'
 import type { BpfMap, Btf, RodataValue } from '../../native/index.ts'
-import type { Attachment, Hook } from './datapath/hook.ts'
 import type { PortRange, SysctlReport } from './datapath/sysctl.ts'
 import {
   BpfError,
@@ -12,9 +11,13 @@ import {
   parseBtf,
   probeKernel,
 } from '../../native/index.ts'
-import { checkMachine, DatapathError, objectPath, OBJECTS } from './datapath/checks.ts'
-import { attach, describeHook, detachPin, isInPlace, parsePin, pinsIn } from './datapath/hook.ts'
+import type { Acceleration, UplinkState } from '../types/device.ts'
+import type { Wanted } from './datapath/attachments.ts'
+import { Attachments } from './datapath/attachments.ts'
+import { checkMachine, DatapathError, objectPath, objectsFor } from './datapath/checks.ts'
+import { describeHook, detachPin, isInPlace, pinsIn } from './datapath/hook.ts'
 import { setSysctls } from './datapath/sysctl.ts'
+import { UplinkHooks } from './datapath/uplinks.ts'
 
 export interface DatapathOptions {
   /** Where `make bpf` puts its objects. */
@@ -25,6 +28,11 @@ export interface DatapathOptions {
   readonly cgroupRoot: string
   /** Device to other nodes and the world. */
   readonly uplink: string
+  /** All devices that face other nodes and clients; the uplink alone where nothing is said. */
+  readonly devices?: readonly string[]
+  readonly acceleration?: Acceleration
+  /** XDP may send a frame back by the device it came by; not where one of the devices is a veth. */
+  readonly xdpTx?: boolean
   readonly nodePorts: PortRange
   /** Entries of maps by name, in place of the object's own. A pinned map of another size is refused. */
   readonly mapSizes?: Readonly<Record<string, number>>
@@ -38,6 +46,9 @@ export interface ProgramHandle {
   /** The kernel's id of the program. */
   readonly id: number
 }
+
+const POD_PROGRAM = 'weft_from_pod'
+const SOCKET_PROGRAMS = ['weft_connect4', 'weft_sendmsg4', 'weft_recvmsg4', 'weft_getpeername4', 'weft_release']
 
 /** What is pinned under one bpffs. */
 interface Places {
@@ -55,28 +66,29 @@ interface Places {
 export class Datapath {
   /** By C name. */
   readonly maps: Readonly<Record<string, BpfMap>>
-  readonly sysctls: readonly SysctlReport[]
+  #sysctls: readonly SysctlReport[] = []
+  readonly #options: DatapathOptions
   readonly #places: Places
   readonly #lock: DirectoryLock
   readonly #objects: readonly BpfObject[]
-  readonly #attachments = new Map<string, Attachment>()
+  readonly #attachments: Attachments
+  readonly #uplinkHooks: UplinkHooks
+  #uplinks: readonly UplinkState[] = []
 
-  private constructor(
-    places: Places,
-    lock: DirectoryLock,
-    objects: readonly BpfObject[],
-    sysctls: readonly SysctlReport[],
-  ) {
+  private constructor(options: DatapathOptions, places: Places, lock: DirectoryLock, objects: readonly BpfObject[]) {
+    this.#options = options
     this.#places = places
     this.#lock = lock
     this.#objects = objects
-    this.sysctls = sysctls
     this.maps = collectMaps(objects)
+    this.#attachments = new Attachments(places.links, (name) => this.#program(name))
+    this.#uplinkHooks = new UplinkHooks(this.#attachments, options.acceleration ?? 'disabled')
   }
 
   /**
    * Throws DatapathError: those of `checkMachine`, `unknown-setting`, `already-running`, `map-layout` (a pinned map differs from what this
-   * version or configuration wants), `program-refused`. What was running before is then still running, unchanged.
+   * version or configuration wants), `program-refused`, `xdp-refused`. What was running before is then still running, unchanged
+   * but for XDP where another mode is wanted.
    */
   static open(options: DatapathOptions): Datapath {
     checkMachine(options)
@@ -87,9 +99,9 @@ export class Datapath {
     const objects: BpfObject[] = []
     let datapath: Datapath | undefined
     try {
-      for (const name of OBJECTS) objects.push(load(name, options, places))
-      datapath = new Datapath(places, lock, objects, setSysctls(options.uplink, options.nodePorts))
-      datapath.#attachAll(hooksOf(options))
+      for (const name of objectsFor(options.acceleration)) objects.push(load(name, options, places))
+      datapath = new Datapath(options, places, lock, objects)
+      datapath.#attachAll()
       return datapath
     } catch (error) {
       for (const pin of readdirSync(places.maps)) if (!before.has(pin)) unlinkSync(path.join(places.maps, pin))
@@ -114,8 +126,18 @@ export class Datapath {
     }
   }
 
+  /** Kernel settings, as they were found when the devices were last looked at. */
+  get sysctls(): readonly SysctlReport[] {
+    return this.#sysctls
+  }
+
+  /** What became of the devices that face other nodes and clients. */
+  get uplinks(): readonly UplinkState[] {
+    return this.#uplinks
+  }
+
   get programs(): ProgramHandle[] {
-    return [...this.#attachments.values()].map(({ program, hook }) => ({
+    return this.#attachments.list().map(({ program, hook }) => ({
       name: program.name,
       attachedTo: describeHook(hook),
       id: program.info().id,
@@ -129,23 +151,24 @@ export class Datapath {
 
   /** Makes exactly these devices run the pods' program. A device that is gone takes its attachment with it. */
   setPodDevices(devices: readonly string[]): void {
-    const current = this.podDevices()
-    const ours = (device: string): boolean =>
-      current.has(device) &&
-      [...this.#attachments.values()].some(({ hook }) => hook.kind === 'tc' && hook.device === device)
-    const hooks = devices
-      .filter((device) => !ours(device))
-      .map((device): [string, Hook] => ['weft_from_pod', { kind: 'tc', device, direction: 'ingress' }])
-    this.#attachAll(hooks)
+    const hooks = devices.map((device): Wanted => {
+      return { program: POD_PROGRAM, hook: { kind: 'tc', device, direction: 'ingress' } }
+    })
+    this.#attachments.attach(hooks.filter(({ program, hook }) => !this.#attachments.holds(program, hook)))
     const wanted = new Set(devices)
-    for (const [device, pin] of this.#podPins()) if (!wanted.has(device)) this.#forget(pin)
+    for (const [device, pin] of this.#podPins()) if (!wanted.has(device)) this.#attachments.forget(pin)
+  }
+
+  /** Makes exactly these devices run the programs of uplinks, and sets what forwarding by them needs. Never throws for one of them. */
+  setUplinks(devices: readonly string[]): readonly UplinkState[] {
+    this.#uplinks = this.#uplinkHooks.set(devices)
+    this.#sysctls = setSysctls(devices, this.#options.nodePorts)
+    return this.#uplinks
   }
 
   *#podPins(): Iterable<[device: string, pin: string]> {
-    for (const pin of pinsIn(this.#places.links)) {
-      const device = pin.startsWith('from_pod@') ? parsePin(pin)?.device : undefined
-      if (device !== undefined) yield [device, path.join(this.#places.links, pin)]
-    }
+    for (const { pin, program, place } of this.#attachments.places())
+      if (program === POD_PROGRAM) yield [place.device, pin]
   }
 
   /** Calls a program that is attached to nothing with `args`; gives back what it made of them. Throws BpfError when it fails. */
@@ -157,8 +180,7 @@ export class Datapath {
 
   /** Lets go of the handles and of the lock. Everything in the kernel keeps running. */
   close(): void {
-    for (const attachment of this.#attachments.values()) attachment.close()
-    this.#attachments.clear()
+    this.#attachments.close()
     for (const map of Object.values(this.maps)) map.close()
     for (const object of this.#objects) {
       for (const name of object.programNames) object.program(name).close()
@@ -167,26 +189,16 @@ export class Datapath {
     this.#lock.close()
   }
 
-  /** All or nothing: a hook that fails puts the earlier ones back. */
-  #attachAll(hooks: readonly (readonly [program: string, hook: Hook])[]): void {
-    const done: Attachment[] = []
-    try {
-      for (const [program, hook] of hooks) done.push(attach(this.#program(program), hook, this.#places.links))
-    } catch (error) {
-      for (const attachment of done.reverse()) attachment.undo()
-      throw error
-    }
-    for (const attachment of done) {
-      attachment.commit()
-      this.#attachments.get(attachment.pin)?.close()
-      this.#attachments.set(attachment.pin, attachment)
-    }
-  }
-
-  #forget(pin: string): void {
-    this.#attachments.get(pin)?.close()
-    this.#attachments.delete(pin)
-    detachPin(pin)
+  #attachAll(): void {
+    const { cgroupRoot, uplink, devices = [uplink], nodePorts } = this.#options
+    this.#sysctls = setSysctls(devices, nodePorts)
+    const sockets = SOCKET_PROGRAMS.map((program): Wanted => {
+      return { program, hook: { kind: 'cgroup', directory: cgroupRoot } }
+    })
+    const states: UplinkState[] = []
+    this.#attachments.attach([...sockets, ...this.#uplinkHooks.wanted(devices, states)])
+    this.#uplinkHooks.settle(devices)
+    this.#uplinks = states
   }
 
   #program(name: string): ReturnType<BpfObject['program']> {
@@ -195,16 +207,6 @@ export class Datapath {
       throw new DatapathError('object-missing', `no object has the program ${name}`, { hint: 'run `make bpf`' })
     return owner.program(name)
   }
-}
-
-function hooksOf(options: DatapathOptions): [string, Hook][] {
-  const cgroup: Hook = { kind: 'cgroup', directory: options.cgroupRoot }
-  const sockets = ['weft_connect4', 'weft_sendmsg4', 'weft_recvmsg4', 'weft_getpeername4', 'weft_release']
-  return [
-    ...sockets.map((program): [string, Hook] => [program, cgroup]),
-    ['weft_from_netdev', { kind: 'tc', device: options.uplink, direction: 'ingress' }],
-    ['weft_to_netdev', { kind: 'tc', device: options.uplink, direction: 'egress' }],
-  ]
 }
 
 function placesIn(bpfRoot: string): Places {
@@ -230,7 +232,7 @@ function takeLock(places: Places): DirectoryLock {
 
 /** A setting that nobody reads would be a silent mistake. */
 function checkSettings(options: DatapathOptions): void {
-  const known = OBJECTS.flatMap((name) => {
+  const known = objectsFor(options.acceleration).flatMap((name) => {
     const btf = typesOf(objectPath(options.objectsDir, name))
     return [...btf.variables('.rodata').keys(), ...btf.maps().keys()]
   })
@@ -267,6 +269,8 @@ function features(options: DatapathOptions): Record<string, RodataValue> {
     cfg_nodeport_min: options.nodePorts.first,
     cfg_nodeport_max: options.nodePorts.last,
     cfg_host_netns_cookie: netnsCookie(),
+    cfg_xdp: (options.acceleration ?? 'disabled') !== 'disabled',
+    cfg_xdp_tx: options.xdpTx ?? true,
     cfg_set_retval: probeKernel(undefined, '6.1').ok,
   }
 }

@@ -13,13 +13,16 @@ export function podDevice(pod: PodSpec): string {
   return `lxc-${pod.name.split('-').at(-1) ?? pod.name}`.slice(0, 15)
 }
 
+/** The bridge's end of a host's uplink. */
+const portOf = (host: HostSpec): string => `p-${host.ip.split('.').at(-1) ?? ''}`
+
 type PidOf = (host: HostSpec) => number
 
 /** `ip -batch` lines for the segment: a bridge, and one port for every node and for the client. */
 export function segmentLines(topology: Topology, pidOf: PidOf): string[] {
   const members: HostSpec[] = [...topology.clusters.flatMap((cluster) => cluster.nodes), topology.client]
   const ports = members.flatMap((member) => {
-    const port = `p-${member.ip.split('.').at(-1) ?? ''}`
+    const port = portOf(member)
     return [
       `link add ${port} type veth peer name ${UPLINK} netns ${String(pidOf(member))}`,
       `link set ${port} master br0 up`,
@@ -61,8 +64,26 @@ export function clientLines({ client, clusters }: Topology): string[] {
   ]
 }
 
+/** Whether agents with these settings put XDP on the uplinks. */
+export function takesXdp(settings: readonly string[]): boolean {
+  return settings.some((setting) => /^loadBalancer\.acceleration=(?!disabled$)/.test(setting))
+}
+
+/**
+ * What native XDP on one end of a veth asks of the other ends: a ring for what is sent back (`gro on`), and packets that have
+ * their checksums, as nothing finishes those that XDP forwards (`tx off`).
+ */
+async function prepareForXdp(topology: Topology, pidOf: PidOf): Promise<void> {
+  const on = (host: HostSpec, ...settings: string[]): Promise<string> =>
+    must(['nsenter', '-t', String(pidOf(host)), '-n', 'ethtool', '-K', ...settings])
+  const members: HostSpec[] = [...topology.clusters.flatMap((cluster) => cluster.nodes), topology.client]
+  const pods = topology.clusters.flatMap((cluster) => cluster.pods)
+  for (const member of members) await on(topology.bridge, portOf(member), 'gro', 'on')
+  await Promise.all([...members, ...pods].map((host) => on(host, UPLINK, 'tx', 'off')))
+}
+
 /** Wires all hosts together. Every holder must be up; nothing may be wired yet. */
-export async function wire(lab: LabPaths): Promise<void> {
+export async function wire(lab: LabPaths, xdp = false): Promise<void> {
   const topology = topologyOf(lab)
   const pidOf: PidOf = (host) => holderOrFail(lab, host).pid
   const ip = (host: HostSpec, lines: string[]): Promise<string> =>
@@ -76,4 +97,5 @@ export async function wire(lab: LabPaths): Promise<void> {
     }),
   )
   await Promise.all([...nodes, ip(topology.client, clientLines(topology))])
+  if (xdp) await prepareForXdp(topology, pidOf)
 }

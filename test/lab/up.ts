@@ -17,7 +17,7 @@ import { tearDown } from './down.ts'
 import { LabError } from './errors.ts'
 import { cgroupOf, holderOf, startHost } from './hosts.ts'
 import { writeHostsFile, writeOutsideHosts } from './names.ts'
-import { wire } from './network.ts'
+import { takesXdp, wire } from './network.ts'
 import { nodeObject, podObject, type KubernetesObject } from './objects.ts'
 import { builtFile, type LabPaths } from './paths.ts'
 import { say, step } from './progress.ts'
@@ -93,7 +93,7 @@ async function build(lab: LabPaths, shape: Shape, options: UpOptions): Promise<v
     for (const node of cluster.nodes) makeCgroup(cgroupOf(lab, node))
   }
   await step('starting the hosts', () => Promise.all(allHosts(topology).map((host) => startHost(lab, host))))
-  await step('wiring them together', () => wire(lab))
+  await step('wiring them together', () => wire(lab, takesXdp(options.settings)))
   for (const cluster of topology.clusters) {
     writeConfigs(lab, cluster, options.settings)
     for (const node of cluster.nodes) putObject(lab, cluster, nodeObject(node))

@@ -129,7 +129,7 @@ test('pod devices are those that a host route leads to, the uplink excepted', as
   sandbox.run('ip', 'route', 'add', '10.0.0.6/32', 'dev', 'eth1')
   sandbox.run('ip', 'route', 'add', '172.18.9.9/32', 'dev', 'eth0')
   sandbox.run('ip', 'route', 'add', '10.9.0.9/32', 'via', '172.18.0.9')
-  expect([...(await podDevices('eth0', inside))]).toEqual([
+  expect([...(await podDevices(['eth0'], inside))]).toEqual([
     ['10.0.0.5', 'eth1'],
     ['10.0.0.6', 'eth1'],
   ])

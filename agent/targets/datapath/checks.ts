@@ -2,6 +2,7 @@ import { accessSync, constants, statfsSync, statSync } from 'node:fs'
 import { release } from 'node:os'
 import path from 'node:path'
 import type { Feature } from '../../../native/index.ts'
+import type { Acceleration } from '../../types/device.ts'
 import { WeftError } from '../../lib/errors.ts'
 import { ifIndex, probeBpffs, probeKernel, probeLibbpf, probePrivileges } from '../../../native/index.ts'
 
@@ -10,8 +11,12 @@ const CGROUP2_MAGIC = 0x63677270
 /** The machine or the configuration does not let the datapath run; nothing was changed. */
 export class DatapathError extends WeftError {}
 
-/** Files of `make bpf` that the agent loads. */
+/** Files of `make bpf` that every agent loads; the one for XDP is loaded only if it is to be attached. */
 export const OBJECTS = ['weft_sock', 'weft_netdev', 'weft_tools'] as const
+
+export function objectsFor(acceleration: Acceleration = 'disabled'): readonly string[] {
+  return acceleration === 'disabled' ? OBJECTS : [...OBJECTS, 'weft_xdp']
+}
 
 export function objectPath(objectsDir: string, object: string): string {
   return path.join(objectsDir, `${object}.o`)
@@ -27,6 +32,7 @@ export function checkMachine(
     bpfRoot: string
     cgroupRoot: string
     uplink: string
+    acceleration?: Acceleration
   },
   kernel = release(),
 ): void {
@@ -35,7 +41,7 @@ export function checkMachine(
   demand('libbpf-missing', 'libbpf cannot be used', probeLibbpf())
   demand('no-bpffs', 'there is no bpffs to pin maps and programs in', probeBpffs(options.bpfRoot))
   demand('no-cgroup2', 'socket programs need a cgroup v2 directory', probeCgroup(options.cgroupRoot))
-  for (const object of OBJECTS) checkObject(objectPath(options.objectsDir, object))
+  for (const object of objectsFor(options.acceleration)) checkObject(objectPath(options.objectsDir, object))
   checkUplink(options.uplink)
 }
 

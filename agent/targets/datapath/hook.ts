@@ -1,6 +1,7 @@
 import { readdirSync, statSync, unlinkSync } from 'node:fs'
 import path from 'node:path'
 import type { BpfProgram, Direction } from '../../../native/index.ts'
+import type { XdpMode } from '../../types/device.ts'
 import {
   BpfError,
   BpfLink,
@@ -9,31 +10,50 @@ import {
   Errno,
   ifIndex,
   kernelHasTcx,
+  XdpFlag,
 } from '../../../native/index.ts'
 
 /** Where a program goes. The pin's name is made of it, so another place is another pin. */
 export type Hook =
   | { readonly kind: 'cgroup'; readonly directory: string }
   | { readonly kind: 'tc'; readonly device: string; readonly direction: Direction }
+  | { readonly kind: 'xdp'; readonly device: string; readonly mode: XdpMode }
+
+/** Where on a device; XDP in one mode is another place than in the other. */
+export interface DevicePlace {
+  readonly device: string
+  readonly point: Direction | 'xdp' | 'xdpgeneric'
+}
 
 /** Our place at a device's clsact on kernels without tcx: one that nobody else is likely to use. */
 const FILTER = { handle: 0x77, priority: 1 } as const
 
 export function describeHook(hook: Hook): string {
-  return hook.kind === 'cgroup' ? hook.directory : `${hook.device} ${hook.direction}`
+  if (hook.kind === 'cgroup') return hook.directory
+  return `${hook.device} ${hook.kind === 'tc' ? hook.direction : `xdp ${hook.mode}`}`
 }
 
 /** `connect4`, `from_netdev@eth0:ingress`. A device name has no slash and no colon; bpffs refuses dots. */
 export function pinName(program: string, hook: Hook): string {
   const short = program.replace(/^weft_/, '')
   if (hook.kind === 'cgroup') return short
-  return `${short}@${hook.device.replaceAll('%', '%25').replaceAll('.', '%2e')}:${hook.direction}`
+  return `${short}@${hook.device.replaceAll('%', '%25').replaceAll('.', '%2e')}:${pointOf(hook)}`
 }
 
-/** The device and direction in a pin's name; undefined for cgroup pins. */
-export function parsePin(name: string): { device: string; direction: Direction } | undefined {
-  const [, device, direction] = /@(.+):(ingress|egress)$/.exec(name) ?? []
-  return device === undefined ? undefined : { device: decodeURIComponent(device), direction: direction as Direction }
+function pointOf(hook: Exclude<Hook, { kind: 'cgroup' }>): DevicePlace['point'] {
+  if (hook.kind === 'tc') return hook.direction
+  return hook.mode === 'native' ? 'xdp' : 'xdpgeneric'
+}
+
+/** What a pin's name says; undefined for cgroup pins. */
+export function parsePin(name: string): DevicePlace | undefined {
+  const [, device, point] = /@(.+):(ingress|egress|xdp|xdpgeneric)$/.exec(name) ?? []
+  return device === undefined ? undefined : { device: decodeURIComponent(device), point: point as DevicePlace['point'] }
+}
+
+/** The direction of a place at clsact: on kernels without tcx, programs at tc are filters and have no links. */
+function clsactDirection({ point }: DevicePlace): Direction | undefined {
+  return (point === 'ingress' || point === 'egress') && !kernelHasTcx() ? point : undefined
 }
 
 /** A program in its place. `undo` restores what was there before; `commit` pins it, so that it outlives the process. */
@@ -67,9 +87,10 @@ export function attach(program: BpfProgram, hook: Hook, linksDir: string): Attac
 /** Takes away what a pin stands for, and the pin. */
 export function detachPin(pin: string): void {
   const place = parsePin(path.basename(pin))
-  if (place !== undefined && !kernelHasTcx()) {
+  const direction = place === undefined ? undefined : clsactDirection(place)
+  if (place !== undefined && direction !== undefined) {
     const index = deviceIndex(place.device)
-    if (index !== undefined) new ClsactPlace(index, place.direction).remove()
+    if (index !== undefined) new ClsactPlace(index, direction).remove()
   } else {
     const link = openLink(pin)
     try {
@@ -89,8 +110,9 @@ export function isInPlace(pin: string): boolean {
   const place = parsePin(path.basename(pin))
   const index = place === undefined ? undefined : deviceIndex(place.device)
   if (place === undefined || index === undefined) return false
-  if (!kernelHasTcx()) {
-    using program = new ClsactPlace(index, place.direction).current()
+  const direction = clsactDirection(place)
+  if (direction !== undefined) {
+    using program = new ClsactPlace(index, direction).current()
     return program !== undefined
   }
   using link = openLink(pin)
@@ -102,10 +124,7 @@ export function pinsIn(linksDir: string): string[] {
 }
 
 function attachNew(program: BpfProgram, hook: Hook, pin: string, old?: BpfLink): Attachment {
-  const link =
-    hook.kind === 'cgroup'
-      ? BpfLink.attachCgroup(program, hook.directory)
-      : BpfLink.attachTcx(program, ifIndex(hook.device), hook.direction)
+  const link = makeLink(program, hook)
   return {
     pin,
     hook,
@@ -122,6 +141,12 @@ function attachNew(program: BpfProgram, hook: Hook, pin: string, old?: BpfLink):
     },
     close: () => link.close(),
   }
+}
+
+function makeLink(program: BpfProgram, hook: Hook): BpfLink {
+  if (hook.kind === 'cgroup') return BpfLink.attachCgroup(program, hook.directory)
+  if (hook.kind === 'tc') return BpfLink.attachTcx(program, ifIndex(hook.device), hook.direction)
+  return BpfLink.attachXdp(program, ifIndex(hook.device), hook.mode === 'native' ? XdpFlag.DRV : XdpFlag.SKB)
 }
 
 function update(link: BpfLink, program: BpfProgram, hook: Hook, pin: string): Attachment {
@@ -149,7 +174,7 @@ function update(link: BpfLink, program: BpfProgram, hook: Hook, pin: string): At
 /** Whether a pinned link is attached where it should be now. */
 function sitsAt(link: BpfLink, hook: Hook): boolean {
   const info = link.info()
-  if (hook.kind === 'tc') return info.ifindex === ifIndex(hook.device)
+  if (hook.kind !== 'cgroup') return info.ifindex === ifIndex(hook.device)
   return info.cgroupId === statSync(hook.directory, { bigint: true }).ino
 }
 

@@ -21,18 +21,20 @@ export interface PortRange {
 }
 
 /**
- * Sets what forwarding needs: routing between devices, no reverse-path filter on the uplink (replies of remote backends come in
+ * Sets what forwarding needs: routing between devices, no reverse-path filter on the uplinks (replies of remote backends come in
  * where no route to their client points; of `all` and the device the stricter counts), no redirects, and neither node ports nor
  * source ports of forwarded flows that a local socket picks for itself. A setting that cannot be made is reported, and the
  * others are made all the same.
  */
-export function setSysctls(uplink: string, nodePorts: PortRange, root = '/proc/sys'): SysctlReport[] {
+export function setSysctls(uplinks: readonly string[], nodePorts: PortRange, root = '/proc/sys'): SysctlReport[] {
   return [
     set(root, 'net/ipv4/ip_forward', () => '1'),
     set(root, 'net/ipv4/conf/all/rp_filter', () => '0'),
-    set(root, `net/ipv4/conf/${uplink}/rp_filter`, () => '0'),
     set(root, 'net/ipv4/conf/all/send_redirects', () => '0'),
-    set(root, `net/ipv4/conf/${uplink}/send_redirects`, () => '0'),
+    ...uplinks.flatMap((uplink) => [
+      set(root, `net/ipv4/conf/${uplink}/rp_filter`, () => '0'),
+      set(root, `net/ipv4/conf/${uplink}/send_redirects`, () => '0'),
+    ]),
     set(root, 'net/ipv4/ip_local_reserved_ports', (before) => addRange(before, nodePorts)),
     set(root, 'net/ipv4/ip_local_port_range', (before) => localPorts(before, nodePorts)),
   ]

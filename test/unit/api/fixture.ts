@@ -152,6 +152,7 @@ export function world(rows: readonly FrontendView[] = [], fields: Partial<AgentV
     ],
     datapath: () => ({
       programs: [{ name: 'weft_connect4', attachedTo: 'cgroup /sys/fs/cgroup', id: 41 }],
+      devices: [{ name: 'eth0', mtu: 1500, addresses: ['172.18.0.6'], xdp: 'disabled' }],
       maps: [
         { name: 'w_svc4_v1', entries: 2, maxEntries: 65536 },
         { name: 'w_ipc_v1', entries: 6, maxEntries: 8 },

@@ -25,7 +25,7 @@ Cluster:                west          id 1
 Node:                   west-worker   172.18.0.6, pods 10.0.1.0/24
 Uptime:                 1h2m3s
 Sources:                Ok
-KubeProxyReplacement:   True
+KubeProxyReplacement:   True          [eth0 172.18.0.6]
 Datapath:               Ok            8/8 in place
 ClusterMesh:   1/1 remote clusters ready, 0 global-services
 `,

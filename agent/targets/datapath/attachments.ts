@@ -1,0 +1,79 @@
+import path from 'node:path'
+import type { BpfProgram } from '../../../native/index.ts'
+import type { Attachment, DevicePlace, Hook } from './hook.ts'
+import { BpfError } from '../../../native/index.ts'
+import { attach, detachPin, isInPlace, parsePin, pinName, pinsIn } from './hook.ts'
+
+export interface Wanted {
+  readonly program: string
+  readonly hook: Hook
+  /** Where the rest is to go on without it. */
+  readonly onRefused?: (error: BpfError) => void
+}
+
+/** What is attached under one directory of pins, by this process or by one before it. */
+export class Attachments {
+  readonly #dir: string
+  readonly #program: (name: string) => BpfProgram
+  readonly #held = new Map<string, Attachment>()
+
+  constructor(dir: string, program: (name: string) => BpfProgram) {
+    this.#dir = dir
+    this.#program = program
+  }
+
+  /** Those of this process. */
+  list(): Attachment[] {
+    return [...this.#held.values()]
+  }
+
+  /** Pins of programs on devices. */
+  places(): { readonly pin: string; readonly program: string; readonly place: DevicePlace }[] {
+    return pinsIn(this.#dir).flatMap((name) => {
+      const place = parsePin(name)
+      if (place === undefined) return []
+      return [{ pin: path.join(this.#dir, name), program: `weft_${name.slice(0, name.indexOf('@'))}`, place }]
+    })
+  }
+
+  /** Whether this process has attached it, and it is still there. */
+  holds(program: string, hook: Hook): boolean {
+    const pin = path.join(this.#dir, pinName(program, hook))
+    return this.#held.has(pin) && isInPlace(pin)
+  }
+
+  /** All or nothing: a hook that fails puts the earlier ones back. */
+  attach(wanted: readonly Wanted[]): void {
+    const done: Attachment[] = []
+    try {
+      for (const { program, hook, onRefused } of wanted) {
+        try {
+          done.push(attach(this.#program(program), hook, this.#dir))
+        } catch (error) {
+          if (onRefused === undefined || !(error instanceof BpfError)) throw error
+          onRefused(error)
+        }
+      }
+    } catch (error) {
+      for (const attachment of done.reverse()) attachment.undo()
+      throw error
+    }
+    for (const attachment of done) {
+      attachment.commit()
+      this.#held.get(attachment.pin)?.close()
+      this.#held.set(attachment.pin, attachment)
+    }
+  }
+
+  forget(pin: string): void {
+    this.#held.get(pin)?.close()
+    this.#held.delete(pin)
+    detachPin(pin)
+  }
+
+  /** Lets go of the handles; everything in the kernel stays. */
+  close(): void {
+    for (const attachment of this.#held.values()) attachment.close()
+    this.#held.clear()
+  }
+}

@@ -1,0 +1,117 @@
+import type { Acceleration, UplinkState, XdpMode } from '../../types/device.ts'
+import type { Attachments, Wanted } from './attachments.ts'
+import type { Hook } from './hook.ts'
+import { describeError } from '../../lib/errors.ts'
+import { BpfError, Errno } from '../../../native/index.ts'
+import { DatapathError } from './checks.ts'
+
+const FROM = 'weft_from_netdev'
+const TO = 'weft_to_netdev'
+const XDP = 'weft_xdp_uplink'
+
+/** The programs of the devices that face other nodes and clients. */
+export class UplinkHooks {
+  readonly #attachments: Attachments
+  readonly #acceleration: Acceleration
+
+  constructor(attachments: Attachments, acceleration: Acceleration) {
+    this.#attachments = attachments
+    this.#acceleration = acceleration
+  }
+
+  /**
+   * What a start attaches, together with everything else: all or nothing, and then `settle`. Where XDP is demanded, a device that refuses it ends
+   * the start with DatapathError `xdp-refused`; under `best-effort` it goes on at tc, and the state says why.
+   */
+  wanted(devices: readonly string[], states: UplinkState[]): Wanted[] {
+    this.#forget(devices, true)
+    return devices.flatMap((device) => this.#wantedOf(device, states, this.#acceleration !== 'best-effort'))
+  }
+
+  /** Ends what other devices still run. */
+  settle(devices: readonly string[]): void {
+    this.#forget(devices, false)
+  }
+
+  /** Makes exactly these devices run the programs. A device that gives trouble says so in its state; the others go on. */
+  set(devices: readonly string[]): UplinkState[] {
+    const states: UplinkState[] = []
+    this.#forget(devices, true)
+    this.#forget(devices, false)
+    for (const device of devices) {
+      try {
+        const wanted = this.#wantedOf(device, states, false)
+        this.#attachments.attach(wanted.filter(({ program, hook }) => !this.#attachments.holds(program, hook)))
+      } catch (error) {
+        const failed = { device, xdp: undefined, reason: undefined, error: describeError(error) }
+        const at = states.findIndex((state) => state.device === device)
+        if (at < 0) states.push(failed)
+        else states[at] = failed
+      }
+    }
+    return states
+  }
+
+  /**
+   * A device can have one program at XDP, in one mode: what is not wanted goes before anything new comes. tc forwards meanwhile,
+   * and where its own programs are no longer wanted they go last.
+   */
+  #forget(devices: readonly string[], xdp: boolean): void {
+    const wanted = new Set(devices)
+    const xdpPlace = placeOf(this.#mode())
+    for (const { pin, program, place } of this.#attachments.places()) {
+      if (xdp ? program !== XDP : program !== FROM && program !== TO) continue
+      if (!wanted.has(place.device) || (xdp && place.point !== xdpPlace)) this.#attachments.forget(pin)
+    }
+  }
+
+  #wantedOf(device: string, states: UplinkState[], demanded: boolean): Wanted[] {
+    const tc: Wanted[] = [
+      { program: FROM, hook: { kind: 'tc', device, direction: 'ingress' } },
+      { program: TO, hook: { kind: 'tc', device, direction: 'egress' } },
+    ]
+    const mode = this.#mode()
+    const at = states.push({ device, xdp: mode, reason: undefined, error: undefined }) - 1
+    if (mode === undefined) return tc
+    const hook: Hook = { kind: 'xdp', device, mode }
+    const onRefused = (error: BpfError): void => {
+      const reason = reasonOf(error, mode)
+      if (demanded) throw refusal(device, reason, error)
+      states[at] = { device, xdp: undefined, reason, error: undefined }
+    }
+    // XDP last: where tc does not go, it does not either.
+    return [...tc, { program: XDP, hook, onRefused }]
+  }
+
+  #mode(): XdpMode | undefined {
+    if (this.#acceleration === 'disabled') return undefined
+    return this.#acceleration === 'generic' ? 'generic' : 'native'
+  }
+}
+
+function placeOf(mode: XdpMode | undefined): 'xdp' | 'xdpgeneric' | undefined {
+  return mode === undefined ? undefined : mode === 'native' ? 'xdp' : 'xdpgeneric'
+}
+
+function reasonOf(error: BpfError, mode: XdpMode): string {
+  switch (error.errno) {
+    case Errno.EOPNOTSUPP:
+    case Errno.ENOTSUPP:
+      return `its driver has no ${mode} XDP`
+    case Errno.EBUSY:
+    case Errno.EEXIST:
+      return 'another XDP program is attached to it'
+    case Errno.ERANGE:
+    case Errno.EINVAL:
+      return 'its driver refuses XDP: its MTU is probably too large'
+    default:
+      return error.message
+  }
+}
+
+function refusal(device: string, reason: string, cause: BpfError): DatapathError {
+  return new DatapathError('xdp-refused', `XDP cannot be attached to ${device}: ${reason}`, {
+    hint: 'set loadBalancer.acceleration to best-effort, which falls back to tc for this device, or to disabled',
+    cause,
+  })
+}
