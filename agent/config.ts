@@ -50,6 +50,7 @@ export interface Config {
   readonly nodePortRange: readonly [number, number]
   readonly serviceNoBackendResponse: 'reject' | 'drop'
   readonly autoDirectNodeRoutes: boolean
+  readonly monitorTrace: boolean
   readonly unreachableAfter: number
   readonly cacheTTL: number
   readonly auditInterval: number
@@ -223,6 +224,13 @@ const AGENT: SettingTable<Config> = {
     default: true,
     allowed: 'true, false',
     description: 'install a route to the pods of each node on the same network',
+    value: '[bool]',
+  },
+  monitorTrace: {
+    schema: form.boolean,
+    default: false,
+    allowed: 'true, false',
+    description: 'load programs that can tell `weft monitor --type trace` of each packet of a service',
     value: '[bool]',
   },
   unreachableAfter: {

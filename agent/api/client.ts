@@ -1,5 +1,8 @@
+import type { IncomingMessage } from 'node:http'
 import { request } from 'node:http'
+import type { MonitorEvent, MonitorType } from '../types/monitor.ts'
 import { ApiClientError, isApiError } from './errors.ts'
+import { MONITOR_HEADER, MONITOR_PATH } from './monitor.ts'
 import type {
   ConfigValue,
   EndpointReport,
@@ -19,6 +22,15 @@ export interface Api {
   nodes(): Promise<readonly NodeReport[]>
   identities(): Promise<readonly IdentityReport[]>
   endpoints(): Promise<readonly EndpointReport[]>
+  /** Resolves when the agent ends the stream; rejects when it does not begin. */
+  monitor(types: readonly MonitorType[], listener: MonitorListener): Promise<void>
+}
+
+export interface MonitorListener {
+  /** The stream has begun; `told`: the kinds that this agent tells. */
+  onStart(told: readonly MonitorType[]): void
+  onEvent(event: MonitorEvent): void
+  readonly signal: AbortSignal
 }
 
 const TIMEOUT_MS = 10_000
@@ -57,6 +69,41 @@ export class ApiClient implements Api {
 
   endpoints(): Promise<readonly EndpointReport[]> {
     return this.#get('/v1/endpoints')
+  }
+
+  async monitor(types: readonly MonitorType[], listener: MonitorListener): Promise<void> {
+    const path = `${MONITOR_PATH}?type=${types.join(',')}`
+    const response = await this.#open(path, listener.signal)
+    if (response.statusCode !== 200) {
+      const chunks = await response.toArray()
+      throw this.#refusal(path, response.statusCode ?? 0, Buffer.concat(chunks as Buffer[]).toString('utf8'))
+    }
+    listener.onStart(String(response.headers[MONITOR_HEADER]).split(',') as MonitorType[])
+    let rest = ''
+    try {
+      for await (const chunk of response.setEncoding('utf8')) {
+        const lines = (rest + String(chunk)).split('\n')
+        rest = lines.pop() ?? ''
+        for (const line of lines) listener.onEvent(JSON.parse(line) as MonitorEvent)
+      }
+    } catch (error) {
+      // An agent that ends resets the connection: an end like any other.
+      if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET' && !listener.signal.aborted) throw error
+    }
+  }
+
+  #open(path: string, signal: AbortSignal): Promise<IncomingMessage> {
+    return new Promise((resolve, reject) => {
+      const outgoing = request({ socketPath: this.#socket, path, agent: false, signal }, resolve)
+      outgoing.once('error', (error: NodeJS.ErrnoException) => reject(this.#connectionError(error)))
+      outgoing.end()
+    })
+  }
+
+  #refusal(path: string, status: number, text: string): ApiClientError {
+    const body: unknown = text.startsWith('{') ? JSON.parse(text) : undefined
+    if (isApiError(body)) return new ApiClientError(body.error.code, body.error.message, { hint: body.error.hint })
+    return new ApiClientError('bad-answer', `${this.#socket} answered ${path} with HTTP status ${status}`)
   }
 
   async #get<T>(path: string): Promise<T> {

@@ -8,8 +8,10 @@ import { pipeline } from 'node:stream/promises'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describeError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
+import type { MonitorFeed, MonitorType } from '../types/monitor.ts'
 import { ApiRequestError, ApiSocketError } from './errors.ts'
 import type { Answer } from './routes.ts'
+import { MONITOR_PATH, monitorTypes, streamEvents } from './monitor.ts'
 import { answer } from './routes.ts'
 import type { ApiError } from './types.ts'
 import type { AgentView } from './view.ts'
@@ -21,6 +23,8 @@ export interface ApiOptions {
   /** Path of the unix socket; its directory is created. */
   readonly socket: string
   readonly view: AgentView
+  /** Events for `weft monitor`; without it there are none. */
+  readonly monitor?: MonitorFeed
   readonly log: Log
   /** Closes the server when aborted. */
   readonly signal?: AbortSignal
@@ -33,9 +37,9 @@ export interface ApiOptions {
  *   `socket-failed` for anything else.
  */
 export async function startApi(options: ApiOptions): Promise<{ close(): Promise<void> }> {
-  const { socket, view, log, signal } = options
+  const { socket, log, signal } = options
   const server = createServer((request, response) => {
-    respond(view, request, response).catch((error: unknown) => {
+    respond(options, request, response).catch((error: unknown) => {
       log.warn({ path: request.url, err: describeError(error) }, 'an API answer was cut short')
       response.destroy()
     })
@@ -112,8 +116,9 @@ export function closeServer(server: Server): Promise<void> {
   })
 }
 
-async function respond(view: AgentView, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  let reply: Answer
+async function respond(options: ApiOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { view, monitor } = options
+  let reply: Answer | { readonly events: MonitorFeed; readonly types: readonly MonitorType[] }
   try {
     if (request.method !== 'GET') {
       throw new ApiRequestError(
@@ -123,7 +128,10 @@ async function respond(view: AgentView, request: IncomingMessage, response: Serv
         'this interface only reads: use GET',
       )
     }
-    reply = answer(view, (request.url ?? '/').replace(/\?.*$/, ''))
+    const url = new URL(request.url ?? '/', 'http://agent')
+    if (monitor !== undefined && url.pathname === MONITOR_PATH) {
+      reply = { events: monitor, types: monitorTypes(monitor, url.searchParams) }
+    } else reply = answer(view, (request.url ?? '/').replace(/\?.*$/, ''))
   } catch (error) {
     const known = error instanceof ApiRequestError
     const body: ApiError = {
@@ -137,6 +145,7 @@ async function respond(view: AgentView, request: IncomingMessage, response: Serv
     response.end(`${JSON.stringify(body)}\n`)
     return
   }
+  if ('events' in reply) return streamEvents(reply.events, reply.types, response)
   response.writeHead(200, { 'content-type': 'application/json' })
   if ('items' in reply) await pipeline(listChunks(reply.items), response)
   else response.end(`${JSON.stringify(reply.value)}\n`)

@@ -11,6 +11,7 @@ import { addEndpoint } from './endpoint.ts'
 import { UsageError } from './errors.ts'
 import { addExplain } from './explain.ts'
 import { addIdentity } from './identity.ts'
+import { addMonitor } from './monitor.ts'
 import { addNode } from './node.ts'
 import { addService } from './service.ts'
 import { addStatus } from './status.ts'
@@ -65,6 +66,7 @@ Exit status: 0 all is well, 1 something is wrong, 2 the command line or configur
   addNode(program, context)
   addIdentity(program, context)
   addEndpoint(program, context)
+  addMonitor(program, context)
   addConfig(program, context)
   addBpf(program, context)
   return program

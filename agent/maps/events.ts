@@ -1,15 +1,17 @@
 import type { Address } from '../types/address.ts'
-import { Event, EventType, MAPS } from './layout.gen.ts'
+import { Event, EventType, MAPS, TracePoint } from './layout.gen.ts'
 
 /** Ring of what the programs have to tell. Records are lost and counted (`event-lost`) when nobody reads it in time. */
 export const EVENT_RING = MAPS.w_ev
 
 export const EVENT_TYPES = EventType
+export const TRACE_POINTS = TracePoint
 
-/** A dropped packet. Addresses and ports are 0 where the packet was too damaged to tell. */
-export interface DropEvent {
+/** A packet that was dropped, or traced. Addresses and ports are 0 where the packet was too damaged to tell. */
+export interface PacketEvent {
+  /** EVENT_TYPES. */
   readonly type: number
-  /** DROP_REASONS. */
+  /** DROP_REASONS; 0 for a traced packet. */
   readonly reason: number
   /** METRIC_DIRECTIONS. */
   readonly direction: number
@@ -23,22 +25,41 @@ export interface DropEvent {
   readonly destinationPort: number
   /** Bytes of the packet. */
   readonly length: number
+  /** A traced packet as it left. */
+  readonly newSource: Address
+  readonly newDestination: Address
+  readonly newSourcePort: number
+  readonly newDestinationPort: number
+  readonly tcpFlags: number
+  /** TRACE_POINTS. */
+  readonly point: number
+  /** From a backend to its client. */
+  readonly isAnswer: boolean
 }
 
-/** Undefined for a record of another kind or an older, shorter one. */
-export function decodeEvent(record: Buffer): DropEvent | undefined {
-  if (record.length < Event.size || record.readUInt8(Event.type) !== EventType.DROP) return undefined
+/** The record at `at`; undefined for one of another kind or an older, shorter one. */
+export function decodeEvent(data: Buffer, at = 0, length = data.length - at): PacketEvent | undefined {
+  if (length < Event.size) return undefined
+  const type = data.readUInt8(at + Event.type)
+  if (type !== EventType.DROP && type !== EventType.TRACE) return undefined
   return {
-    type: record.readUInt8(Event.type),
-    reason: record.readUInt8(Event.reason),
-    direction: record.readUInt8(Event.dir),
-    protocol: record.readUInt8(Event.proto),
-    ifindex: record.readUInt32LE(Event.ifindex),
-    time: record.readBigUInt64LE(Event.tsNs),
-    source: record.readUInt32BE(Event.saddr) as Address,
-    destination: record.readUInt32BE(Event.daddr) as Address,
-    sourcePort: record.readUInt16BE(Event.sport),
-    destinationPort: record.readUInt16BE(Event.dport),
-    length: record.readUInt32LE(Event.len),
+    type,
+    reason: data.readUInt8(at + Event.reason),
+    direction: data.readUInt8(at + Event.dir),
+    protocol: data.readUInt8(at + Event.proto),
+    ifindex: data.readUInt32LE(at + Event.ifindex),
+    time: data.readBigUInt64LE(at + Event.tsNs),
+    source: data.readUInt32BE(at + Event.saddr) as Address,
+    destination: data.readUInt32BE(at + Event.daddr) as Address,
+    sourcePort: data.readUInt16BE(at + Event.sport),
+    destinationPort: data.readUInt16BE(at + Event.dport),
+    length: data.readUInt32LE(at + Event.len),
+    newSource: data.readUInt32BE(at + Event.newSaddr) as Address,
+    newDestination: data.readUInt32BE(at + Event.newDaddr) as Address,
+    newSourcePort: data.readUInt16BE(at + Event.newSport),
+    newDestinationPort: data.readUInt16BE(at + Event.newDport),
+    tcpFlags: data.readUInt8(at + Event.tcpFlags),
+    point: data.readUInt8(at + Event.point),
+    isAnswer: data.readUInt8(at + Event.answer) !== 0,
   }
 }

@@ -36,6 +36,13 @@ export const DevVal = {
   flags: 4,
 } as const
 
+/** struct dry_run: bytes in all, and where each field starts. */
+export const DryRun = {
+  size: 24,
+  magic: 0,
+  words: 4,
+} as const
+
 /** struct ep_key: bytes in all, and where each field starts. */
 export const EpKey = {
   size: 20,
@@ -61,7 +68,7 @@ export const EpVal = {
 
 /** struct event: bytes in all, and where each field starts. */
 export const Event = {
-  size: 32,
+  size: 48,
   type: 0,
   reason: 1,
   dir: 2,
@@ -73,6 +80,14 @@ export const Event = {
   sport: 24,
   dport: 26,
   len: 28,
+  newSaddr: 32,
+  newDaddr: 36,
+  newSport: 40,
+  newDport: 42,
+  tcpFlags: 44,
+  point: 45,
+  answer: 46,
+  zero: 47,
 } as const
 
 /** struct flow_key: bytes in all, and where each field starts. */
@@ -188,6 +203,13 @@ export const RnatVal = {
   flags: 6,
 } as const
 
+/** struct rt_val: bytes in all, and where each field starts. */
+export const RtVal = {
+  size: 8,
+  events: 0,
+  zero: 4,
+} as const
+
 /** struct srcr_key: bytes in all, and where each field starts. */
 export const SrcrKey = {
   size: 12,
@@ -268,6 +290,28 @@ export const DropReason = {
   DROP_TTL_EXCEEDED: 196,
 } as const
 
+/** enum dry_magic. */
+export const DryMagic = {
+  MAGIC: 1567813809,
+} as const
+
+/** enum dry_result. */
+export const DryResult = {
+  REASON_MASK: 255,
+  OURS: 256,
+  ANSWERED: 512,
+  LEFT: 1024,
+} as const
+
+/** enum dry_word. */
+export const DryWord = {
+  RESULT: 0,
+  SERVICE: 1,
+  BACKEND: 2,
+  DEVICE: 3,
+  NEXT_HOP: 4,
+} as const
+
 /** enum ep_flag. */
 export const EpFlag = {
   HOST: 1,
@@ -277,6 +321,7 @@ export const EpFlag = {
 /** enum event_type. */
 export const EventType = {
   DROP: 1,
+  TRACE: 2,
 } as const
 
 /** enum flow_flag. */
@@ -317,6 +362,12 @@ export const MetDir = {
   SOCKET: 2,
 } as const
 
+/** enum rt_event. */
+export const RtEvent = {
+  DROP: 1,
+  TRACE: 2,
+} as const
+
 /** enum svc_algorithm. */
 export const SvcAlgorithm = {
   RANDOM: 1,
@@ -351,6 +402,13 @@ export const SvcForward = {
 export const SvcScope = {
   EXT: 0,
   INT: 1,
+} as const
+
+/** enum trace_point. */
+export const TracePoint = {
+  STACK: 0,
+  DEVICE: 1,
+  OVERLAY: 2,
 } as const
 
 /** Shape of each map as the programs declare it; the agent may choose another maxEntries. */
@@ -459,6 +517,14 @@ export const MAPS = {
     maxEntries: 65536,
     flags: 1024,
   },
+  w_rt_v1: {
+    name: 'w_rt_v1',
+    type: 2,
+    keySize: 4,
+    valueSize: 8,
+    maxEntries: 1,
+    flags: 1024,
+  },
   w_slot_v1: {
     name: 'w_slot_v1',
     type: 2,
@@ -488,7 +554,7 @@ export const MAPS = {
 /** Configuration variables in the .rodata of each object: byte offset and size. */
 export const CONFIG = {
   weft_netdev: {
-    size: 56,
+    size: 57,
     variables: {
       cfg_any_s: { offset: 16, size: 4 },
       cfg_dsr_info_always: { offset: 40, size: 1 },
@@ -504,6 +570,7 @@ export const CONFIG = {
       cfg_tcp_established_s: { offset: 8, size: 4 },
       cfg_tcp_syn_s: { offset: 4, size: 4 },
       cfg_test_ifindex: { offset: 24, size: 4 },
+      cfg_trace: { offset: 56, size: 1 },
       cfg_track_flows: { offset: 48, size: 1 },
       cfg_xdp: { offset: 0, size: 1 },
       cfg_xdp_tx: { offset: 28, size: 1 },
@@ -520,7 +587,7 @@ export const CONFIG = {
     },
   },
   weft_xdp: {
-    size: 56,
+    size: 57,
     variables: {
       cfg_any_s: { offset: 16, size: 4 },
       cfg_dsr_info_always: { offset: 40, size: 1 },
@@ -536,6 +603,7 @@ export const CONFIG = {
       cfg_tcp_established_s: { offset: 8, size: 4 },
       cfg_tcp_syn_s: { offset: 4, size: 4 },
       cfg_test_ifindex: { offset: 24, size: 4 },
+      cfg_trace: { offset: 56, size: 1 },
       cfg_track_flows: { offset: 48, size: 1 },
       cfg_xdp: { offset: 0, size: 1 },
       cfg_xdp_tx: { offset: 28, size: 1 },

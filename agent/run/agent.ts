@@ -3,7 +3,7 @@ import type { ConfigValue, StatusReport } from '../api/types.ts'
 import type { Config } from '../config.ts'
 import type { NodePlace } from './node-place.ts'
 import type { BpfMap } from '../../native/index.ts'
-import { DeviceMonitor } from '../../native/index.ts'
+import { DeviceMonitor, ifName, RingBuffer } from '../../native/index.ts'
 import type { Snapshot } from '../desired/snapshot.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Address } from '../types/address.ts'
@@ -22,7 +22,10 @@ import { describeError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { createLog } from '../lib/log.ts'
 import { DROP_REASONS, REASON_NAMES } from '../maps/drop-reasons.ts'
-import { METRICS_MAP, readCounters } from '../maps/metrics.ts'
+import { encoded } from '../maps/codec.ts'
+import { EVENT_RING } from '../maps/events.ts'
+import { decodeCounter, METRIC_DIRECTIONS, metricIndex, metricKey, METRICS_MAP, readCounters } from '../maps/metrics.ts'
+import { RUNTIME_MAP } from '../maps/runtime.ts'
 import { PURGE_MAP, PURGE_PROGRAM, purgeElements } from '../maps/purge.ts'
 import { chooseDevices } from '../desired/devices.ts'
 import { DEVICE_MAP } from '../maps/device.ts'
@@ -41,6 +44,7 @@ import { EndpointTarget } from '../targets/endpoints.ts'
 import { FlowPurge } from '../targets/flow-purge.ts'
 import { IpcacheTarget } from '../targets/ipcache.ts'
 import { LbTarget } from '../targets/lb/target.ts'
+import { EventMonitor } from '../targets/monitor.ts'
 import { podDevices } from '../targets/pod-devices.ts'
 import { writeDevices } from '../targets/device-map.ts'
 import { readNetDevices } from '../targets/net-devices.ts'
@@ -135,12 +139,14 @@ export async function runAgent(
     await healthChecks.start()
     stops.push(() => healthChecks.stop())
 
+    const events = openMonitor(datapath, config.monitorTrace)
+    stops.push(() => events.close())
     const view = agentView({
       ...{ version, values, tables, snapshot, sync, pipelines, clock },
       idOf: (frontend) => lb.idOf(frontend),
       datapath: () => datapathReport(config, datapath, keeper, lb, pipelines),
     })
-    const api = await startApi({ socket: config.apiSocket, view, log })
+    const api = await startApi({ socket: config.apiSocket, view, log, monitor: events })
     stops.push(() => api.close())
     if (config.prometheusServeAddr !== undefined) {
       const metrics = await MetricsServer.start({
@@ -216,9 +222,8 @@ function openDatapath(config: Config, place: NodePlace, devices: readonly NetDev
       cfg_snat_secret: randomInt(2 ** 32),
       cfg_snat_port_min: last + 1,
       cfg_no_backend_reject: config.serviceNoBackendResponse === 'reject',
-      // Nobody reads the ring: full, it would only add to what is counted as lost.
-      cfg_events: false,
       cfg_dsr_info_always: config.loadBalancer.dsrInfo === 'always',
+      cfg_trace: config.monitorTrace,
       cfg_maglev_seed: parseMaglevSeed(DEFAULT_MAGLEV_SEED).packet4,
     },
   })
@@ -245,6 +250,22 @@ function networkOrder(address: number): number {
   const bytes = Buffer.alloc(4)
   bytes.writeUInt32BE(address)
   return bytes.readUInt32LE()
+}
+
+function openMonitor(datapath: Datapath, trace: boolean): EventMonitor {
+  const counters = datapath.maps[METRICS_MAP.name]!
+  const directions: number[] = Object.values(METRIC_DIRECTIONS)
+  const lostIn = (direction: number): number => {
+    const value = counters.lookup(encoded(metricKey, metricIndex(direction, DROP_REASONS.REASON_EVENT_LOST)))
+    return value === undefined ? 0 : Number(decodeCounter(value).packets)
+  }
+  return new EventMonitor({
+    ring: new RingBuffer(datapath.maps[EVENT_RING.name]!),
+    runtime: datapath.maps[RUNTIME_MAP.name]!.mmap(),
+    lost: () => directions.reduce((sum, direction) => sum + lostIn(direction), 0),
+    monotonic: () => process.hrtime.bigint(),
+    ...{ ifName, clock, trace },
+  })
 }
 
 function openFlowPurge(datapath: Datapath, log: Log): FlowPurge {

@@ -3,6 +3,7 @@
 #define WEFT_DSR_SEND_H
 
 /* The node that a client asked: its packets go on to the backend's node as they are but for the destination, in Geneve. */
+#include "dry.h"
 #include "dsr.h"
 #include "forward.h"
 #include "geneve.h"
@@ -69,6 +70,10 @@ static __always_inline int dsr_resolve(ctx_t *ctx, const struct bpf_fib_lookup *
 {
 	struct bpf_redir_neigh hop = { .nh_family = FORWARD_AF_INET, .ipv4_nh = fib->ipv4_dst };
 
+	if (ctx_is_dry(ctx)) {
+		dry_tell(ctx, DRY_DEVICE, fib->ifindex);
+		dry_tell(ctx, DRY_NEXT_HOP, fib->ipv4_dst);
+	}
 	ctx_mark_done(ctx);
 	return bpf_redirect_neigh(fib->ifindex, &hop, sizeof(hop), 0);
 }

@@ -66,6 +66,10 @@ static __always_inline int forward_resolve(ctx_t *ctx, const struct pkt *p, cons
 	struct bpf_redir_neigh hop = { .nh_family = FORWARD_AF_INET, .ipv4_nh = fib->ipv4_dst };
 	int err = pkt_rewrite(ctx, p, rw, true);
 
+	if (ctx_is_dry(ctx)) {
+		dry_tell(ctx, DRY_DEVICE, fib->ifindex);
+		dry_tell(ctx, DRY_NEXT_HOP, fib->ipv4_dst);
+	}
 	if (err)
 		return err;
 	ctx_mark_done(ctx);

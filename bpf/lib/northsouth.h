@@ -3,6 +3,7 @@
 #define WEFT_NORTHSOUTH_H
 
 /* Packets that come in at the uplink: clients towards services, and backends elsewhere answering through this node. */
+#include "dry.h"
 #include "dsr_receive.h"
 #include "dsr_send.h"
 #include "endpoint.h"
@@ -25,7 +26,7 @@ static __always_inline int ns_emit(ctx_t *ctx, struct pkt *p, const struct flow_
 		return dsr_send(ctx, p, rw, flags);
 	if (!(flags & FLOW_LOCAL))
 		return forward(ctx, p, rw);
-	if (!ctx_note_done(ctx))
+	if (!ctx_is_dry(ctx) && !ctx_note_done(ctx))
 		return CTX_LEAVE;
 	/* The stack routes it to the pod or the socket, and counts the hop. */
 	return pkt_rewrite(ctx, p, rw, false) ?: CTX_PASS;
@@ -59,13 +60,33 @@ static __always_inline int ns_no_backend(const struct svc_val *svc, struct pkt *
 	return -DROP_NO_SERVICE;
 }
 
+/* What flow_create would come to, but for the port: the client's stands for the one that would be looked for. */
+static __always_inline int ns_new_dry(ctx_t *ctx, const struct pkt *p, const struct svc_val *svc, __u32 backend_id,
+				      const struct be_val *be, __u32 *flags, struct flow_rw *rw)
+{
+	__be32 node = svc->fwd_mode == SVC_FWD_DSR && !*flags ? dsr_node(be) : 0;
+
+	dry_tell(ctx, DRY_SERVICE, svc->svc_id);
+	dry_tell(ctx, DRY_BACKEND, backend_id);
+	if (node) {
+		flow_rw_set_dst(rw, &p->key, be->addr, be->port);
+		rw->saddr = node;
+		*flags = FLOW_DSR | FLOW_DSR_INFO;
+		return 0;
+	}
+	if (!*flags && !cfg_snat_addr)
+		return -DROP_NAT_NO_MAPPING;
+	flow_rw_set(rw, &p->key, *flags ? p->key.saddr : cfg_snat_addr, be->addr, p->key.sport, be->port);
+	return 0;
+}
+
 static __always_inline int ns_new(ctx_t *ctx, struct pkt *p, const struct flow_val *old, __u32 now, bool *done)
 {
 	struct flow_rw rw = {};
 	struct svc_val *svc;
 	struct be_val *be;
+	__u32 id, flags;
 	bool local;
-	__u32 id;
 	int err;
 
 	/* A SYN+ACK is mostly for a socket of this node, whose own connection it is; ping and errors are for no service. */
@@ -80,7 +101,7 @@ static __always_inline int ns_new(ctx_t *ctx, struct pkt *p, const struct flow_v
 	/* Its first fragment went somewhere, and nobody knows any more where. */
 	if (p->kind == PKT_LATER_FRAGMENT)
 		return -DROP_FRAG_NOT_FOUND;
-	id = select_backend(svc, &p->key, now);
+	id = ctx_is_dry(ctx) ? select_peek(svc, &p->key, now) : select_backend(svc, &p->key, now);
 	be = id ? backend_lookup(id) : NULL;
 	if (!be)
 		return ns_no_backend(svc, p);
@@ -89,9 +110,14 @@ static __always_inline int ns_new(ctx_t *ctx, struct pkt *p, const struct flow_v
 		flow_rw_set_dst(&rw, &p->key, be->addr, be->port);
 		return ns_emit(ctx, p, &rw, 0);
 	}
+	local = ep_lookup(be->addr);
+	if (ctx_is_dry(ctx)) {
+		flags = local ? FLOW_LOCAL : 0;
+		err = ns_new_dry(ctx, p, svc, id, be, &flags, &rw);
+		return err ?: ns_emit(ctx, p, &rw, flags);
+	}
 	if (old && !(old->flags & FLOW_DSR))
 		flow_delete_twin(&old->rw, &p->key);
-	local = ep_lookup(be->addr);
 	if (svc->fwd_mode == SVC_FWD_DSR && !local) {
 		err = dsr_new(p, svc->svc_id, id, !!old, &rw);
 		if (err != DSR_NO_NODE)
@@ -117,7 +143,7 @@ static __always_inline bool ns_backend_holds(const struct flow_val *flow, const 
 	return !(p->tcp_flags & TCP_SYN) || be->state == BE_ACTIVE;
 }
 
-static __always_inline bool ns_flow_holds(struct flow_val *flow, const struct pkt *p, __u32 now)
+static __always_inline bool ns_flow_holds(const ctx_t *ctx, struct flow_val *flow, const struct pkt *p, __u32 now)
 {
 	if (flow_is_over(flow, now))
 		return false;
@@ -126,7 +152,7 @@ static __always_inline bool ns_flow_holds(struct flow_val *flow, const struct pk
 		return true;
 	if (!(flow->flags & FLOW_REV) && (flow_is_reused(flow, p->tcp_flags) || !ns_backend_holds(flow, p)))
 		return false;
-	if (!flow_needs_touch(flow, p, now))
+	if (!flow_needs_touch(flow, p, now) || ctx_is_dry(ctx))
 		return true;
 	/* An answer goes out even if its flow has moved on; a request needs an answer. */
 	if (unlikely(flow->flags & FLOW_DSR))
@@ -171,7 +197,7 @@ static __always_inline int ns_ingress(ctx_t *ctx, struct pkt *p, bool *done)
 		return CTX_LEAVE;
 #else
 		*done = true;
-		return dsr_receive(ctx, p);
+		return ctx_is_dry(ctx) ? CTX_LEAVE : dsr_receive(ctx, p);
 #endif
 	}
 	p->say_from = p->key.daddr;
@@ -180,11 +206,13 @@ static __always_inline int ns_ingress(ctx_t *ctx, struct pkt *p, bool *done)
 	if (cfg_track_flows)
 		flow = flow_lookup(&p->key);
 	/* Answers of backends on this node do not come from outside. */
-	if (!flow || (flow->flags & (FLOW_REV | FLOW_LOCAL)) == (FLOW_REV | FLOW_LOCAL) || !ns_flow_holds(flow, p, now))
+	if (!flow || (flow->flags & (FLOW_REV | FLOW_LOCAL)) == (FLOW_REV | FLOW_LOCAL) || !ns_flow_holds(ctx, flow, p, now))
 		return ns_new(ctx, p, flow, now, done);
 	*done = true;
-	if (flow->flags & FLOW_REV)
+	if (flow->flags & FLOW_REV) {
 		p->say_from = cfg_snat_addr;
+		p->answer = true;
+	}
 	p->hide_reporter = (flow->flags & (FLOW_REV | FLOW_SNAT)) == FLOW_SNAT;
 	rw = flow->rw;
 	return ns_emit(ctx, p, &rw, flow->flags);

@@ -48,7 +48,8 @@ struct pkt {
 	__be16 ip_id;
 	/* ICMP errors: the transport header that is quoted, who sent the error, and whether nobody else may see that. */
 	__u8 hide_reporter;
-	__u8 zero;
+	/* From a backend to its client. */
+	__u8 answer;
 	/* If this packet is dropped: what its sender is told, as type << 8 | code (0: nothing), by whom, and the MTU. */
 	__u16 say;
 	__u32 quote_l4_off;

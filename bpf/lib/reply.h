@@ -3,6 +3,7 @@
 #define WEFT_REPLY_H
 
 /* Answers of backends on this node: the service's address in place of the backend's. */
+#include "dry.h"
 #include "flow.h"
 #include "forward.h"
 #include "geneve.h"
@@ -22,8 +23,9 @@ static __always_inline bool reply_find(ctx_t *ctx, struct pkt *p, struct flow_rw
 	now = clock_s();
 	if (flow_is_over(flow, now))
 		return false;
-	if (p->kind != PKT_ICMP_ERROR && flow_needs_touch(flow, p, now))
+	if (p->kind != PKT_ICMP_ERROR && flow_needs_touch(flow, p, now) && !ctx_is_dry(ctx))
 		flow_touch(flow, p, now);
+	p->answer = true;
 	*rw = flow->rw;
 	return true;
 }

@@ -2,6 +2,7 @@
 #ifndef WEFT_REWRITE_H
 #define WEFT_REWRITE_H
 
+#include "dry.h"
 #include "frag.h"
 #include "packet.h"
 
@@ -121,7 +122,7 @@ static __always_inline int pkt_rewrite(ctx_t *ctx, const struct pkt *p, const st
 		return rewrite_icmp_error(ctx, p, rw, hop);
 	if (unlikely(p->kind == PKT_LATER_FRAGMENT))
 		return rewrite_ip(ctx, p, rw->saddr, rw->daddr, rw->csum_addr, hop);
-	if (unlikely(p->more_fragments))
+	if (unlikely(p->more_fragments) && !ctx_is_dry(ctx))
 		frag_remember(p);
 	if (unlikely(p->key.proto == IPPROTO_ICMP))
 		return rewrite_echo(ctx, p, rw, hop);

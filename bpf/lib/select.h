@@ -54,4 +54,23 @@ static __always_inline __u32 select_backend(const struct svc_val *svc, const str
 	return id;
 }
 
+/* What select_backend would choose, with nothing written. Rarely needed. */
+__noinline int select_peek(const struct svc_val *svc, const struct flow_key *pkt, __u32 now)
+{
+	struct aff_key key = {};
+	struct aff_val *aff;
+
+	if (!svc || !pkt || !svc->count)
+		return 0;
+	if (svc->flags & SVC_AFFINITY) {
+		key.client = pkt->saddr;
+		key.svc_id = svc->svc_id;
+		aff = bpf_map_lookup_elem(&w_aff4_v1, &key);
+		if (aff && now - aff->last_s < svc->affinity_timeout_s &&
+		    svc_may_choose(svc->slot_off, svc->count, aff->backend_id))
+			return aff->backend_id;
+	}
+	return select_by_algorithm(svc, pkt);
+}
+
 #endif /* WEFT_SELECT_H */

@@ -3,18 +3,42 @@
 #define WEFT_VERDICT_H
 
 #include "ctx.h"
+#include "dry.h"
 #include "event.h"
 #include "icmp_send.h"
 #include "packet.h"
+#include "trace.h"
+
+/* Of a dry run, what its sender would find out. */
+static __always_inline int verdict_tell(ctx_t *ctx, const struct pkt *p, int verdict, bool done)
+{
+	__u32 result = done ? DRY_OURS : 0;
+
+	if (verdict == CTX_LEAVE)
+		result |= DRY_LEFT;
+	if (verdict < 0)
+		result |= -verdict & DRY_REASON_MASK;
+	if (verdict < 0 && p->say && icmp_may_answer(p))
+		result |= DRY_ANSWERED | (__u32)p->say << 16;
+	dry_tell(ctx, DRY_RESULT, result);
+	if (verdict == CTX_LEAVE)
+		return CTX_PASS;
+	return verdict < 0 ? CTX_DROP : verdict;
+}
 
 /* The one place where packets are counted and drops are told. */
 static __always_inline int verdict_account(ctx_t *ctx, const struct pkt *p, enum met_dir dir, int verdict, bool done)
 {
+	if (ctx_is_dry(ctx))
+		return verdict_tell(ctx, p, verdict, done);
 	if (verdict == CTX_LEAVE)
 		return CTX_PASS;
 	if (verdict >= 0) {
-		if (done)
+		if (done) {
 			met_count(dir, REASON_FORWARDED, ctx_len(ctx));
+			if (cfg_trace)
+				trace_packet(ctx, p, dir, verdict);
+		}
 		return verdict;
 	}
 	met_count(dir, -verdict, ctx_len(ctx));

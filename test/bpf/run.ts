@@ -93,17 +93,17 @@ interface Outcome {
 function runTc(program: BpfProgram, frame: Buffer, ifindex: number, complete: boolean, segment = 0): Outcome {
   const input = { data: frame, ctx: skb(ifindex, segment) }
   const result = program.testRun(complete ? { ...input, flags: TEST_CHECKSUM_COMPLETE } : input)
-  return { verdict: verdictOf(TC, result.retval), data: result.data }
+  return { verdict: verdictOf('tc', result.retval), data: result.data }
 }
 
 function runXdp(program: BpfProgram, frame: Buffer, ifindex: number): Outcome {
   const result = program.testRun({ data: frame, ctx: xdpMd(ifindex, frame.length) })
   // What the program wrote in front of the packet, for the one at tc, comes out as well.
-  return { verdict: verdictOf(XDP, result.retval), data: result.data.subarray(result.ctx?.readUInt32LE(0) ?? 0) }
+  return { verdict: verdictOf('xdp', result.retval), data: result.data.subarray(result.ctx?.readUInt32LE(0) ?? 0) }
 }
 
-function verdictOf(names: Readonly<Record<number, Verdict>>, value: number): Verdict {
-  const verdict = names[value]
+export function verdictOf(kind: 'tc' | 'xdp', value: number): Verdict {
+  const verdict = (kind === 'tc' ? TC : XDP)[value]
   if (verdict === undefined) throw new Error(`unexpected return value ${value}`)
   return verdict
 }
@@ -119,8 +119,19 @@ export function kernelChecksSums(world: World): boolean {
   }
 }
 
+/** A packet that is about to be sent. */
+export interface Trial {
+  readonly program: BpfProgram
+  readonly hook: Hook
+  readonly frame: Buffer
+  readonly ifindex: number
+}
+
+/** Called before each packet; what it returns is called with the verdict, and may throw. */
+export type OnTrial = (trial: Trial) => (verdict: Verdict) => void
+
 /** Run one case. Throws an Error that shows both packets when something is not as the table says. */
-export function runCase(world: World, test: Case, path: Path): void {
+export function runCase(world: World, test: Case, path: Path, onTrial?: OnTrial): void {
   world.maps.clear()
   test.backends?.forEach((backend) => world.maps.addBackend(backend))
   test.services?.forEach((service) => world.maps.addService(service))
@@ -130,24 +141,26 @@ export function runCase(world: World, test: Case, path: Path): void {
   test.prefixes?.forEach((prefix) => world.maps.addPrefix(prefix))
   test.steps.forEach((step, index) => {
     try {
-      runStep(world, test, path, step)
+      runStep(world, test, path, step, onTrial)
     } catch (error) {
       throw new Error(`step ${index + 1}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
     }
   })
 }
 
-function runStep(world: World, test: Case, path: Path, step: Step): void {
+function runStep(world: World, test: Case, path: Path, step: Step, onTrial?: OnTrial): void {
   const hook: Hook = path === 'xdp' && (step.hook ?? 'ingress') === 'ingress' ? 'xdp' : (step.hook ?? 'ingress')
   const dmac = step.send.dmac ?? NODE_MAC
   const frame = build({ ...step.send, dmac })
   step.before?.(world.maps)
   const countersBefore = world.maps.counters()
   const program = world.program(hook, test.config ?? {})
+  const judge = onTrial?.({ program, hook, frame, ifindex: world.ifindex(hook) })
   const outcome =
     hook === 'xdp'
       ? runXdp(program, frame, world.ifindex(hook))
       : runTc(program, frame, world.ifindex(hook), path === 'tc-complete', step.segment)
+  judge?.(outcome.verdict)
   const verdict = hook === 'xdp' ? (step.xdpVerdict ?? step.verdict) : step.verdict
   const becomes = hook === 'xdp' && step.xdpVerdict !== undefined ? step.xdpBecomes : step.becomes
 

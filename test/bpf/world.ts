@@ -10,6 +10,7 @@ import {
   enterNetns,
   ifIndex,
   newNetns,
+  RingBuffer,
   type RodataValue,
 } from '../../native/index.ts'
 import { DatapathMaps } from './maps.ts'
@@ -104,6 +105,8 @@ export class World {
   private readonly owned = new Map<string, BpfMap>()
   private readonly programs = new Map<string, BpfProgram>()
   private readonly closers: (() => void)[] = []
+  private ring: RingBuffer | undefined
+  private records = 0
   private readonly devices = new Map<string, number>()
 
   constructor() {
@@ -124,6 +127,7 @@ export class World {
   /** Also ends the network namespace: nothing else is in it. */
   close(): void {
     for (const close of this.closers.reverse()) close()
+    this.ring?.close()
     for (const program of this.programs.values()) program.close()
     for (const map of this.owned.values()) map.close()
     enterNetns(`/proc/self/fd/${this.home}`)
@@ -138,6 +142,16 @@ export class World {
     const map = this.owned.get(name)
     if (map === undefined) throw new Error(`no map ${name}`)
     return map
+  }
+
+  mapIfAny(name: string): BpfMap | undefined {
+    return this.owned.get(name)
+  }
+
+  /** Records of the event ring that nobody has read. */
+  ringPosition(): number {
+    this.ring ??= new RingBuffer(this.map('w_ev'))
+    return (this.records += this.ring.drain(() => undefined))
   }
 
   /** The program of a hook with this configuration: loaded once, all on the same maps. */

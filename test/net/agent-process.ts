@@ -24,6 +24,7 @@ export class AgentHost {
   readonly directory: string
   readonly manifests: string
   readonly mesh: string
+  readonly socket: string
   readonly api: ApiClient
   readonly #sandbox: Sandbox
   readonly #children = new Set<ChildProcess>()
@@ -33,7 +34,8 @@ export class AgentHost {
     this.directory = directory
     this.manifests = path.join(directory, 'manifests')
     this.mesh = path.join(directory, 'mesh')
-    this.api = new ApiClient(path.join(directory, 'weft.sock'))
+    this.socket = path.join(directory, 'weft.sock')
+    this.api = new ApiClient(this.socket)
   }
 
   static async create(sandbox: Sandbox): Promise<AgentHost> {
@@ -72,6 +74,12 @@ export class AgentHost {
   async weft(argv: readonly string[], prefix: readonly string[] = []): Promise<Ended> {
     const { child, said } = this.#spawn([...prefix, process.execPath, WEFT, ...argv])
     return { code: await this.#ended(child), ...said }
+  }
+
+  /** Starts a command that goes on; what it has said so far. It ends with this host. */
+  follow(argv: readonly string[]): { stdout(): string; stderr(): string } {
+    const { said } = this.#spawn([process.execPath, WEFT, ...argv])
+    return { stdout: () => said.stdout, stderr: () => said.stderr }
   }
 
   /** An agent that is to be refused. */

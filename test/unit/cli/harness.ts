@@ -113,6 +113,7 @@ export function apiOver(view: AgentView): Api {
     nodes: async () => answer(nodeReports(view)),
     identities: async () => answer(identityReports(view)),
     endpoints: async () => answer(endpointReports(view)),
+    monitor: async () => undefined,
   }
 }
 
@@ -120,5 +121,8 @@ function missingAgent(socket: string): Api {
   const fail = async (): Promise<never> => {
     throw new ApiClientError('no-agent', `no agent answers on ${socket}`, { hint: 'start one with "weft agent"' })
   }
-  return { status: fail, services: fail, explain: fail, config: fail, nodes: fail, identities: fail, endpoints: fail }
+  return {
+    ...{ status: fail, services: fail, explain: fail, config: fail },
+    ...{ nodes: fail, identities: fail, endpoints: fail, monitor: fail },
+  }
 }
