@@ -1,6 +1,7 @@
 import { cString, FdOwner, objectInfo, openPin } from './fd.ts'
 import { BpfError } from './errors.ts'
 import { Mem, native } from './libbpf.ts'
+import { TestRun, type TestRunRoom } from './test-run.ts'
 
 const PROG_INFO_SIZE = 232
 const TEST_RUN_OPTS_SIZE = 80
@@ -90,33 +91,25 @@ export class BpfProgram extends FdOwner {
 
   /** Run the program on a packet without any device (BPF_PROG_TEST_RUN). Maps are read and written for real. */
   testRun(input: TestRunInput): TestRunResult {
-    const data = copy(input.data)
-    const out = new Mem(input.dataOutSize ?? input.data.length + GROWTH)
-    const ctx = input.ctx === undefined ? undefined : copy(input.ctx)
-    const ctxOut = input.ctx === undefined ? undefined : new Mem(input.ctx.length)
-    const opts = new Mem(TEST_RUN_OPTS_SIZE)
-    const o = opts.bytes
-    o.writeBigUInt64LE(BigInt(TEST_RUN_OPTS_SIZE), 0)
-    o.writeBigUInt64LE(BigInt(data.address), 8)
-    o.writeBigUInt64LE(BigInt(out.address), 16)
-    o.writeUInt32LE(input.data.length, 24)
-    o.writeUInt32LE(out.bytes.length, 28)
-    if (ctx !== undefined && ctxOut !== undefined) {
-      o.writeBigUInt64LE(BigInt(ctx.address), 32)
-      o.writeBigUInt64LE(BigInt(ctxOut.address), 40)
-      o.writeUInt32LE(ctx.bytes.length, 48)
-      o.writeUInt32LE(ctxOut.bytes.length, 52)
+    const room = {
+      data: input.data.length,
+      out: input.dataOutSize ?? input.data.length + GROWTH,
+      ctx: input.ctx?.length ?? 0,
     }
-    o.writeInt32LE(input.repeat ?? 1, 60)
-    o.writeUInt32LE(input.flags ?? 0, 68)
-    const rc = native().progTestRun.int(this.fd, opts.address)
-    if (rc < 0) throw new BpfError({ fn: 'bpf_prog_test_run_opts', errno: -rc, subject: this.subject })
+    const run = new TestRun({ fd: this.fd, subject: this.subject }, room)
+    run.data.set(input.data)
+    if (input.ctx !== undefined) run.ctx.set(input.ctx)
     return {
-      retval: o.readInt32LE(56),
-      data: Buffer.from(out.bytes.subarray(0, o.readUInt32LE(28))),
-      durationNs: o.readUInt32LE(64),
-      ctx: ctxOut === undefined ? undefined : Buffer.from(ctxOut.bytes.subarray(0, o.readUInt32LE(52))),
+      retval: run.run(input.data.length, input.repeat, input.flags),
+      data: Buffer.from(run.result),
+      durationNs: run.durationNs,
+      ctx: input.ctx === undefined ? undefined : Buffer.from(run.ctxResult),
     }
+  }
+
+  /** The same many times, with buffers made once. */
+  prepareTestRun(room: TestRunRoom): TestRun {
+    return new TestRun({ fd: this.fd, subject: this.subject }, room)
   }
 }
 

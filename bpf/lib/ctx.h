@@ -85,10 +85,12 @@ static __always_inline __u32 ctx_ifindex(const ctx_t *ctx)
 	return ctx_ingress(ctx);
 }
 
-/* Frames for other stations do not get past the driver. */
+/* Frames for other stations do not get past the driver, but those for several do: the stack forwards none of them either. */
 static __always_inline bool ctx_is_for_us(const ctx_t *ctx)
 {
-	return true;
+	__u8 *eth = ctx_data(ctx);
+
+	return (void *)(eth + 1) <= ctx_data_end(ctx) && !(*eth & 1);
 }
 
 static __always_inline bool ctx_pull(ctx_t *ctx, __u32 len)

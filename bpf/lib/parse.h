@@ -62,12 +62,14 @@ static __always_inline int pkt_parse_quote(ctx_t *ctx, struct pkt *p)
 {
 	__u32 off = pkt_l4_off(p) + sizeof(struct icmp_hdr);
 	struct iphdr *ip = pkt_header(ctx, off, sizeof(*ip));
+	/* What is behind it only fills the frame up. */
+	__u32 end = sizeof(struct ethhdr) + p->tot_len;
 	struct flow_key key = {};
 	__be16 *ports;
 	__u32 ihl;
 
 	/* What was sent from elsewhere, or quoted without its ports, is none of ours. */
-	if (!ip || ip->version != 4 || ip->saddr != p->key.daddr || bpf_ntohs(ip->frag_off) & IP_OFFSET)
+	if (!ip || end < off + sizeof(*ip) || ip->version != 4 || ip->saddr != p->key.daddr || bpf_ntohs(ip->frag_off) & IP_OFFSET)
 		return PARSE_OTHER;
 	ihl = (*(__u8 *)ip & 0xf) * 4;
 	key.saddr = ip->daddr;
@@ -77,7 +79,7 @@ static __always_inline int pkt_parse_quote(ctx_t *ctx, struct pkt *p)
 		return PARSE_OTHER;
 	p->quote_l4_off = off + ihl;
 	ports = pkt_header(ctx, pkt_quote_l4_off(p), 8);
-	if (!ports)
+	if (!ports || end < p->quote_l4_off + 8)
 		return PARSE_OTHER;
 	if (key.proto == IPPROTO_TCP || key.proto == IPPROTO_UDP) {
 		key.sport = ports[1];
@@ -129,6 +131,7 @@ static __always_inline int pkt_parse(ctx_t *ctx, struct pkt *p)
 	__u32 ihl, l4_len, tot_len;
 	struct iphdr *ip;
 	__u16 frag;
+	__u8 first;
 
 	if (!eth)
 		return pkt_is_ip(pkt_header(ctx, 0, sizeof(*eth))) ? -DROP_INVALID_PACKET : PARSE_OTHER;
@@ -142,7 +145,8 @@ static __always_inline int pkt_parse(ctx_t *ctx, struct pkt *p)
 	if (p->key.proto != IPPROTO_TCP && p->key.proto != IPPROTO_UDP && p->key.proto != IPPROTO_ICMP)
 		return PARSE_OTHER;
 
-	ihl = (*(__u8 *)ip & 0xf) * 4;
+	first = *(__u8 *)ip;
+	ihl = (first & 0xf) * 4;
 	l4_len = p->key.proto == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr);
 	frag = bpf_ntohs(ip->frag_off);
 	p->ttl = ip->ttl;
@@ -150,7 +154,8 @@ static __always_inline int pkt_parse(ctx_t *ctx, struct pkt *p)
 	p->tot_len = bpf_ntohs(ip->tot_len);
 	p->l4_off = sizeof(*eth) + ihl;
 	p->dont_fragment = !!(frag & IP_DONT_FRAGMENT);
-	if (ihl < sizeof(*ip))
+	/* Version 4, and five words at least. */
+	if ((__u8)(first - 0x45) > 0x0a)
 		return -DROP_INVALID_PACKET;
 	if (unlikely(frag & (IP_MORE_FRAGMENTS | IP_OFFSET))) {
 		p->ip_id = ip->id;

@@ -49,7 +49,7 @@ static __always_inline __u32 rewrite_quoted_check(ctx_t *ctx, const struct pkt *
 	else
 		off += __builtin_offsetof(struct icmp_hdr, check);
 	check = ctx_data(ctx) + off;
-	if ((void *)(check + 1) > ctx_data_end(ctx))
+	if ((void *)(check + 1) > ctx_data_end(ctx) || off + sizeof(*check) > sizeof(struct ethhdr) + p->tot_len)
 		return 0;
 	old = *check;
 	if (p->key.proto == IPPROTO_UDP && !old)

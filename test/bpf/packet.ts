@@ -28,7 +28,9 @@ export interface PacketSpec {
   readonly etherType?: number
   /** Cut the frame after this many bytes. */
   readonly cut?: number
-  /** Header length field, in words, in place of the right one. */
+  /** Bytes behind the packet, as short frames have them. */
+  readonly padding?: number
+  /** Header length field, in words, in place of the right one; the version is in bits above it. */
   readonly ihl?: number
   /** Total length field in place of the right one. */
   readonly totalLength?: number
@@ -212,7 +214,7 @@ export function build(spec: PacketSpec): Buffer {
   mac(spec.dmac ?? DEFAULTS.dmac).copy(eth, 0)
   mac(spec.smac ?? DEFAULTS.smac).copy(eth, 6)
   eth.writeUInt16BE(spec.etherType ?? DEFAULTS.etherType, 12)
-  const frame = Buffer.concat([eth, ip, l4])
+  const frame = Buffer.concat([eth, ip, l4, Buffer.alloc(spec.padding ?? 0, 0x5a)])
   return spec.cut === undefined ? frame : frame.subarray(0, spec.cut)
 }
 

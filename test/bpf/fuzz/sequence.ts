@@ -1,0 +1,253 @@
+import type { FlowKeyFields } from '../../../agent/maps/flow.ts'
+import { describe } from '../packet.ts'
+import { NODE_MAC, POD_GATEWAY_MAC } from '../world.ts'
+import { collisions, differences, differing, halves } from './compare.ts'
+import { draft, frameOf } from './frames.ts'
+import type { Hook, Outcome } from './model/outcome.ts'
+import { flowName, type State } from './model/state.ts'
+import { walk } from './model/walk.ts'
+import { isSound, mutations } from './mutate.ts'
+import type { Node } from './node.ts'
+import { Rng } from './rng.ts'
+import { modelBackend, modelOf, modelService, newScene, type Scene, writeScene } from './scene.ts'
+
+/** One frame or other event. `without`: which of its mutations are left out. */
+export interface Step {
+  readonly seed: number
+  readonly without: readonly number[]
+}
+
+export interface Sequence {
+  /** Of the services and backends. */
+  readonly seed: number
+  readonly steps: readonly Step[]
+}
+
+/** What came of one sequence; `late`: a second went by, so that nothing can be said about times. */
+export interface Report {
+  readonly frames: number
+  readonly late: boolean
+  readonly problems: readonly string[]
+  /** What was done, for people. */
+  readonly story: readonly string[]
+}
+
+/** The programs' clock may be this late. */
+const CLOCK_LATE_NS = 30_000_000n
+const STATION = { ingress: mac(NODE_MAC), xdp: mac(NODE_MAC), egress: mac(NODE_MAC), pod: mac(POD_GATEWAY_MAC) }
+const DIRECTION = { ingress: 'ingress', xdp: 'ingress', egress: 'egress', pod: 'egress' } as const
+
+function mac(text: string): Buffer {
+  return Buffer.from(text.replaceAll(':', ''), 'hex')
+}
+
+function clock(): { earliest: number; latest: number } {
+  const now = process.hrtime.bigint()
+  return { earliest: Number((now - CLOCK_LATE_NS) / 1_000_000_000n), latest: Number(now / 1_000_000_000n) }
+}
+
+/** The kernel makes no packet for tc of a frame that says IP and has not its header (test runs since 6.18). */
+function takes(frame: Buffer, hook: Hook): boolean {
+  const type = frame.readUInt16BE(12)
+  const needs = type === 0x0800 ? 34 : type === 0x86dd ? 54 : 0
+  return hook === 'xdp' || frame.length >= needs
+}
+
+function isPortUnreachable(frame: Buffer): boolean {
+  return frame.length > 35 && frame[23] === 1 && frame[34] === 3 && frame[35] === 3
+}
+
+/** One sequence on a world of its own: programs and model side by side. */
+export class Run {
+  private readonly scene: Scene
+  private readonly state: State
+  private readonly problems: string[] = []
+  private readonly story: string[] = []
+  private readonly wanted = new Map<string, readonly [packets: number, bytes: number]>()
+  private readonly before: ReadonlyMap<string, readonly [packets: number, bytes: number]>
+  private readonly node: Node
+  private readonly aloud: boolean
+  private frames = 0
+  private evicted = false
+  private now = 0
+
+  constructor(node: Node, sequence: Sequence, aloud: boolean) {
+    this.node = node
+    this.aloud = aloud
+    this.scene = newScene(new Rng(sequence.seed))
+    this.state = modelOf(this.scene)
+    writeScene(this.scene, node.world.maps)
+    this.before = node.counters()
+  }
+
+  run(steps: readonly Step[]): Report {
+    const start = clock().earliest
+    this.now = clock().latest
+    for (const step of steps) {
+      this.step(step)
+      if (this.problems.length > 0) break
+    }
+    if (this.problems.length === 0) this.settle()
+    const late = clock().latest !== start
+    return { frames: this.frames, late, problems: this.problems, story: this.story }
+  }
+
+  private settle(): void {
+    this.problems.push(
+      ...differences(this.state, this.node),
+      ...this.counterDifferences(),
+    )
+    if (!this.evicted) this.problems.push(...halves(this.state, this.now), ...collisions(this.state, this.now))
+  }
+
+  private step(step: Step): void {
+    const rng = new Rng(step.seed)
+    const kind = rng.below(100)
+    if (kind < 3) this.age(rng.pick([1, 2, 9, 10, 11, 30, 59, 60, 61, 7999, 8000, 8001]))
+    else if (kind < 5) this.evict(rng)
+    else if (kind < 8) this.change(rng)
+    else this.frame(rng, step.without)
+  }
+
+  private tell(what: () => string): void {
+    if (this.aloud) this.story.push(what())
+  }
+
+  /** Time goes by, as entries see it. */
+  private age(seconds: number): void {
+    // No entry is older than the machine.
+    const times = [...this.state.flows.values(), ...this.state.affinities.values()].map(({ last }) => last)
+    if (Math.min(...times, ...[...this.state.flows.values()].map(({ created }) => created)) < seconds) return
+    this.tell(() => `${seconds} s later`)
+    const { maps } = this.node.world
+    const earlier = (time: number): number => time - seconds
+    maps.editFlows((_key, { last, expires, created, ...rest }) => ({
+      ...rest,
+      last: earlier(last),
+      expires: earlier(expires),
+      created: earlier(created),
+    }))
+    maps.editAffinities(earlier)
+    for (const flow of this.state.flows.values()) {
+      flow.last -= seconds
+      flow.expires -= seconds
+      flow.created -= seconds
+    }
+    for (const affinity of this.state.affinities.values()) affinity.last -= seconds
+  }
+
+  /** A full table throws an entry out. */
+  private evict(rng: Rng): void {
+    const names = [...this.state.flows.keys()]
+    if (names.length === 0) return
+    const name = rng.pick(names)
+    this.tell(() => `thrown out: ${name}`)
+    this.node.world.maps.editFlows((key, value) => (flowName(key) === name ? undefined : value))
+    this.state.flows.delete(name)
+    this.evicted = true
+  }
+
+  /** A backend goes, comes back or changes its state; or a service gets others. */
+  private change(rng: Rng): void {
+    const { maps } = this.node.world
+    const backend = rng.pick(this.scene.backends)
+    if (rng.chance(0.3)) {
+      this.tell(() => `backend ${backend.id} is gone`)
+      maps.removeBackend(backend.id)
+      this.state.backends.delete(backend.id)
+    } else if (rng.chance(0.6)) {
+      const state = rng.pick(['ACTIVE', 'TERMINATING'] as const)
+      this.tell(() => `backend ${backend.id} is ${state}`)
+      maps.addBackend({ ...backend, state })
+      modelBackend(this.state, { ...backend, state })
+    } else {
+      const { maglev: _table, ...service } = rng.pick(this.scene.services)
+      const changed = { ...service, backends: [backend.id] }
+      this.tell(() => `service ${service.id} has backend ${backend.id}`)
+      maps.addService(changed)
+      modelService(this.state, changed)
+    }
+  }
+
+  private frame(rng: Rng, without: readonly number[]): void {
+    const made = draft(rng, this.scene, this.state)
+    const applied = mutations(rng).filter((_mutation, i) => !without.includes(i))
+    const frame = applied.reduce((bytes, mutation) => mutation.apply(bytes), frameOf(made))
+    const hook = takes(frame, made.hook) ? made.hook : 'xdp'
+    this.frames++
+    this.tell(() => {
+      const damage = applied.map(({ name }) => name).join(', ')
+      return [
+        `${hook}: ${describe(frame)}`,
+        ...(damage === '' ? [] : [`  ${damage}`]),
+        `  ${frame.toString('hex')}`,
+      ].join('\n')
+    })
+    const got = this.node.send(frame, hook, this.scene.tight)
+    const observed = {
+      flow: (key: FlowKeyFields) => this.node.flow(key),
+      affinity: (client: number, serviceId: number) => this.node.affinity(client, serviceId),
+      refused: got.verdict === 'drop' || isPortUnreachable(got.frame),
+    }
+    let wanted: Outcome
+    try {
+      wanted = walk(this.state, {
+        frame,
+        hook,
+        station: STATION[hook],
+        now: this.now,
+        observed,
+      })
+    } catch (error) {
+      this.problems.push(`the model stopped: ${String(error)}`)
+      return
+    }
+    this.count(hook, wanted, frame.length)
+    this.judge(frame, got, wanted)
+    if (this.aloud) {
+      this.problems.push(...differences(this.state, this.node), ...this.counterDifferences())
+    }
+  }
+
+  private judge(frame: Buffer, got: ReturnType<Node['send']>, wanted: Outcome): void {
+    // What is dropped is nobody's any more.
+    const same = got.verdict === 'drop' || got.frame.equals(wanted.frame)
+    if (got.verdict !== wanted.verdict || !same) {
+      this.problems.push(
+        [
+          `${got.verdict}, expected ${wanted.verdict}, ${wanted.counted ?? 'not counted'}`,
+          `  sent      ${describe(frame)}`,
+          `  got       ${describe(got.frame)}`,
+          `  expected  ${describe(wanted.frame)}`,
+          `  sent      ${frame.toString('hex')}`,
+          `  got       ${got.frame.toString('hex')}`,
+          `  expected  ${wanted.frame.toString('hex')}`,
+        ].join('\n'),
+      )
+    }
+    if (got.verdict !== 'drop' && isSound(frame) === true && isSound(got.frame) === false) {
+      this.problems.push(
+        `a wrong checksum for a right one\n  sent ${frame.toString('hex')}\n  got  ${got.frame.toString('hex')}`,
+      )
+    }
+  }
+
+  private count(hook: Hook, { counted }: Outcome, bytes: number): void {
+    if (counted === undefined) return
+    const name = `${DIRECTION[hook]} ${counted}`
+    const [packets, sum] = this.wanted.get(name) ?? [0, 0]
+    this.wanted.set(name, [packets + 1, sum + bytes])
+  }
+
+  private counterDifferences(): string[] {
+    const got = new Map<string, string>()
+    for (const [name, [packets, bytes]] of this.node.counters()) {
+      const [oldPackets, oldBytes] = this.before.get(name) ?? [0, 0]
+      if (packets !== oldPackets) got.set(name, `${packets - oldPackets} packets, ${bytes - oldBytes} bytes`)
+    }
+    const wanted = new Map(
+      [...this.wanted].map(([name, [packets, bytes]]) => [name, `${packets} packets, ${bytes} bytes`]),
+    )
+    return differing('counter', got, wanted)
+  }
+}
