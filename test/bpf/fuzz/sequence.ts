@@ -93,10 +93,7 @@ export class Run {
   }
 
   private settle(): void {
-    this.problems.push(
-      ...differences(this.state, this.node),
-      ...this.counterDifferences(),
-    )
+    this.problems.push(...differences(this.state, this.node), ...this.counterDifferences())
     if (!this.evicted) this.problems.push(...halves(this.state, this.now), ...collisions(this.state, this.now))
   }
 

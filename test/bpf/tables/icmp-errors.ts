@@ -57,6 +57,19 @@ export const ICMP_ERRORS: readonly Case[] = [
     }),
   ),
   {
+    description: 'what fills a short frame up is not taken for a part of the quote',
+    ...snat,
+    steps: [
+      begin,
+      {
+        send: { ...error(ROUTER, NODE, forwarded), padding: 18, smac: PEER_MAC },
+        verdict: 'redirect',
+        becomes: { ...error(ROUTER, CLIENT, { ...asked, ttl: 63 }), ...toRouter },
+      },
+      { send: { ...error(ROUTER, NODE, forwarded, { quoteBytes: 4 }), padding: 18 }, verdict: 'pass' },
+    ],
+  },
+  {
     description: 'to the client, from the backend itself: the service reports it, for UDP too',
     services: [{ ...toRemote, protocol: UDP }],
     backends: [{ ...REMOTE_BACKEND, protocol: UDP }],

@@ -135,6 +135,27 @@ export const REFUSE: readonly Case[] = [
     ],
   },
   {
+    description: 'another version than the frame says',
+    services: [toRemote],
+    backends: [REMOTE_BACKEND],
+    steps: [0x15, 0x25, 0x35].map((ihl) => ({
+      send: { ...request, ihl },
+      verdict: 'drop' as const,
+      counts: 'DROP_INVALID_PACKET',
+      flows: [],
+    })),
+  },
+  {
+    description: 'for one station in the packet and for several in the frame: not ours to forward',
+    services: [toRemote],
+    backends: [REMOTE_BACKEND],
+    steps: ['ff:ff:ff:ff:ff:ff', '01:00:5e:00:00:01'].map((dmac) => ({
+      send: { ...request, dmac },
+      verdict: 'pass' as const,
+      flows: [],
+    })),
+  },
+  {
     description: 'counters count packets and bytes',
     services: [toRemote],
     backends: [REMOTE_BACKEND],

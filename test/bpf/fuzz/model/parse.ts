@@ -1,5 +1,5 @@
 import type { FlowKeyFields } from '../../../../agent/maps/flow.ts'
-import type { Address } from '../../../../agent/types/address.ts'
+import { type Address, ANY_ADDRESS } from '../../../../agent/types/address.ts'
 import type { State } from './state.ts'
 
 export const ETH = 14
@@ -30,16 +30,15 @@ export interface Packet {
 }
 
 /**
- * What a frame is: a packet; `foreign`, which no service cares for; `invalid`, whose headers contradict themselves or end
+ * What a frame is: a packet; `foreign`, which is for no service (destination 0 where it has none); `invalid`, whose headers contradict themselves or end
  * too early; `lost`, a fragment without the first one.
  */
 export type Parsed =
   | Packet
-  | { readonly kind: 'foreign' }
+  | { readonly kind: 'foreign'; readonly destination: Address }
   | { readonly kind: 'invalid' }
   | { readonly kind: 'lost'; readonly destination: Address }
 
-const FOREIGN = { kind: 'foreign' } as const
 const INVALID = { kind: 'invalid' } as const
 const QUOTE_PORTS = 8
 
@@ -48,10 +47,12 @@ export function fragmentName(source: number, destination: number, id: number, pr
 }
 
 export function parse(frame: Buffer, state: State): Parsed {
-  if (frame.readUInt16BE(12) !== 0x0800) return FOREIGN
+  if (frame.readUInt16BE(12) !== 0x0800) return { kind: 'foreign', destination: ANY_ADDRESS }
   if (frame.length < ETH + 20) return INVALID
   const protocol = frame[ETH + 9]!
-  if (protocol !== TCP && protocol !== UDP && protocol !== ICMP) return FOREIGN
+  if (protocol !== TCP && protocol !== UDP && protocol !== ICMP) {
+    return { kind: 'foreign', destination: frame.readUInt32BE(ETH + 16) as Address }
+  }
   const headerBytes = (frame[ETH]! & 15) * 4
   if (frame[ETH]! >> 4 !== 4 || headerBytes < 20) return INVALID
 
@@ -93,13 +94,17 @@ export function parse(frame: Buffer, state: State): Parsed {
   return { ...base, ...flags, kind: 'whole', key: keyed(frame.readUInt16BE(l4), frame.readUInt16BE(l4 + 2)) }
 }
 
+function foreign({ destination }: Packet): Parsed {
+  return { kind: 'foreign', destination }
+}
+
 /** An echo is known by its identifier, which stands for the asking side's port. */
 function parseIcmp(frame: Buffer, packet: Packet): Parsed {
   const type = frame[packet.l4]
   const identifier = frame.readUInt16BE(packet.l4 + 4)
   if (type === 8) return { ...packet, key: { ...packet.key, sourcePort: identifier } }
   if (type === 0) return { ...packet, key: { ...packet.key, destinationPort: identifier } }
-  if ((type !== 3 && type !== 11) || packet.first) return FOREIGN
+  if ((type !== 3 && type !== 11) || packet.first) return foreign(packet)
   return parseQuote(frame, packet)
 }
 
@@ -107,21 +112,21 @@ function parseIcmp(frame: Buffer, packet: Packet): Parsed {
 function parseQuote(frame: Buffer, packet: Packet): Parsed {
   const end = Math.min(frame.length, ETH + packet.totalLength)
   const quote = packet.l4 + 8
-  if (end < quote + 20) return FOREIGN
+  if (end < quote + 20) return foreign(packet)
   const protocol = frame[quote + 9]!
   const headerBytes = (frame[quote]! & 15) * 4
   const quotedL4 = quote + headerBytes
-  if (frame[quote]! >> 4 !== 4 || headerBytes < 20 || end < quotedL4 + QUOTE_PORTS) return FOREIGN
+  if (frame[quote]! >> 4 !== 4 || headerBytes < 20 || end < quotedL4 + QUOTE_PORTS) return foreign(packet)
   const sender = frame.readUInt32BE(quote + 12)
-  if (sender !== packet.destination || (frame.readUInt16BE(quote + 6) & 0x1fff) !== 0) return FOREIGN
+  if (sender !== packet.destination || (frame.readUInt16BE(quote + 6) & 0x1fff) !== 0) return foreign(packet)
 
   const ends = { source: frame.readUInt32BE(quote + 16) as Address, destination: sender as Address, protocol }
   if (protocol === ICMP) {
-    if (frame[quotedL4] !== 8) return FOREIGN
+    if (frame[quotedL4] !== 8) return foreign(packet)
     const identifier = frame.readUInt16BE(quotedL4 + 4)
     return { ...packet, kind: 'error', quotedL4, key: { ...ends, sourcePort: 0, destinationPort: identifier } }
   }
-  if (protocol !== TCP && protocol !== UDP) return FOREIGN
+  if (protocol !== TCP && protocol !== UDP) return foreign(packet)
   const sourcePort = frame.readUInt16BE(quotedL4 + 2)
   const destinationPort = frame.readUInt16BE(quotedL4)
   return { ...packet, kind: 'error', quotedL4, key: { ...ends, sourcePort, destinationPort } }

@@ -33,7 +33,10 @@ function ingress(state: State, arrival: Arrival): Outcome {
   const { frame, now } = arrival
   if (!isForUs(arrival)) return untouched(frame)
   const packet = parse(frame, state)
-  if (packet.kind === 'foreign') return untouched(frame)
+  if (packet.kind === 'foreign') {
+    const kept = packet.destination !== 0 && isKept(state, packet.destination)
+    return kept ? dropped(frame, 'DROP_NO_SERVICE') : untouched(frame)
+  }
   if (packet.kind === 'invalid') return dropped(frame, 'DROP_INVALID_PACKET')
   if (packet.kind === 'lost')
     return isKept(state, packet.destination) ? dropped(frame, 'DROP_FRAG_NOT_FOUND') : untouched(frame)
@@ -133,13 +136,11 @@ function forward(
   }
   const way = route(to.destination)
   if (way.kind === 'none') return dropped(frame, 'DROP_NO_FIB')
-  const tooBig = () => refused(frame, 'DROP_FRAG_NEEDED', packet, { type: 3, code: 4, mtu: MTU, from: speaker })
-  const xdp = hook === 'xdp'
-  if (xdp && packet.totalLength > MTU) return tooBig()
+  if (packet.totalLength > MTU) {
+    return refused(frame, 'DROP_FRAG_NEEDED', packet, { type: 3, code: 4, mtu: MTU, from: speaker })
+  }
   // XDP leaves to tc what it cannot send itself.
-  if (xdp && (way.kind === 'asking' || way.device !== 'up0')) return untouched(frame)
-  // The kernel asks for the neighbour, and fragments if it must.
-  if (way.kind === 'known' && !xdp && frame.length > MTU + 18) return tooBig()
+  if (hook === 'xdp' && (way.kind === 'asking' || way.device !== 'up0')) return untouched(frame)
   remember(state, packet)
   const out = rewritten(frame, packet, { to, hop: true, hideReporter })
   if (way.kind === 'known') {
