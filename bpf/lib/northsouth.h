@@ -10,6 +10,7 @@
 #include "flow_create.h"
 #include "forward.h"
 #include "metrics.h"
+#include "own_connection.h"
 #include "parse.h"
 #include "select.h"
 #include "source_range.h"
@@ -95,6 +96,8 @@ static __always_inline int ns_new(ctx_t *ctx, struct pkt *p, const struct flow_v
 	svc = svc_lookup(p->key.daddr, p->key.dport, p->key.proto, SVC_SCOPE_EXT);
 	if (!svc || !(svc->flags & SVC_ROUTABLE))
 		return ns_refuse(svc, p);
+	if (unlikely(svc->flags & SVC_HOSTPORT) && is_own_connection(ctx, &p->key))
+		return CTX_PASS;
 	*done = true;
 	if (!source_range_admits(svc, p->key.saddr))
 		return -DROP_NOT_IN_SOURCE_RANGE;

@@ -63,3 +63,17 @@ it('UDP: the same, for a socket that is not connected', async () => {
   expect((await udpAsk(own, BACKEND, backend.udp)).name).toBe('backend')
   own.close()
 })
+
+it("a port that is also a pod's hostPort: the node keeps the connection that it has from it", async () => {
+  wire.maps.addService({ id: 30, address: NODE_ADDRESS, port: PORT, flags: ['HOSTPORT', 'ROUTABLE'], backends: [] })
+  wire.maps.addService({
+    ...{ id: 31, address: NODE_ADDRESS, port: PORT, protocol: 17 },
+    ...{ flags: ['HOSTPORT', 'ROUTABLE'], backends: [] },
+  })
+  const own = await connected(BACKEND, backend.tcp, NODE_ADDRESS)
+  expect(await greeted(own, 'from the node')).toBe('from the node')
+  own.destroy()
+  const asking = await bound(NODE_ADDRESS)
+  expect((await udpAsk(asking, BACKEND, backend.udp, true)).name).toBe('backend')
+  asking.close()
+})

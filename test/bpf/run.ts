@@ -96,6 +96,11 @@ function runTc(program: BpfProgram, frame: Buffer, ifindex: number, complete: bo
   return { verdict: verdictOf('tc', result.retval), data: result.data }
 }
 
+/** What becomes of a frame that comes in at the uplink, whatever the verdict. */
+export function sendAtTc(world: World, frame: Buffer, config: Config): Buffer {
+  return runTc(world.program('ingress', config), frame, world.ifindex('ingress'), false).data
+}
+
 function runXdp(program: BpfProgram, frame: Buffer, ifindex: number): Outcome {
   const result = program.testRun({ data: frame, ctx: xdpMd(ifindex, frame.length) })
   // What the program wrote in front of the packet, for the one at tc, comes out as well.
