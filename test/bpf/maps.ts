@@ -64,7 +64,7 @@ export interface PrefixSpec {
 }
 
 export interface DeviceSpec {
-  readonly name: 'all' | 'up0' | 'up2'
+  readonly name: string
   readonly address: string
   readonly several?: boolean
   readonly xdp?: boolean

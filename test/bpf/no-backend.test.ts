@@ -41,6 +41,7 @@ describe.each([
   { mode: 'tc', ends: 'on', node: 'off' },
   { mode: 'tc', ends: 'off', node: 'off' },
   { mode: 'xdp', ends: 'off', node: 'off' },
+  { mode: 'both', ends: 'off', node: 'off' },
 ] as const)('at $mode, checksum offload $ends at the ends, $node at the node', ({ mode, ends, node }) => {
   let roads: Roads
 

@@ -13,10 +13,11 @@ import {
   ifIndex,
   kernelHasTcx,
   newNetns,
+  type TestRunResult,
   XdpFlag,
 } from '../../native/index.ts'
 import { DatapathMaps } from './maps.ts'
-import { be32, type Config, objectPath } from './world.ts'
+import { be32, type Config, NODE_MAC, objectPath, PEER_MAC as FAR_MAC, ROUTER_MAC } from './world.ts'
 
 /** The node's own address: nodePorts are on it, and what it forwards elsewhere comes from it. */
 export const NODE = '172.18.0.2'
@@ -34,12 +35,11 @@ export const NODE_PORT = 30080
 
 /** Where a service's only backend is. */
 export type Where = 'elsewhere' | 'here'
-export type Mode = 'tc' | 'xdp'
+/** What is at the ingress of the node's uplinks; `both` as an agent has it. */
+export type Mode = 'tc' | 'xdp' | 'both'
 
 const SPACES = ['client', 'near', 'far', 'backend', 'pod', 'node'] as const
 export type Space = (typeof SPACES)[number]
-
-const MAX_ENTRIES = { w_flow4t_v1: 4096, w_flow4a_v1: 4096 }
 
 /** Both ends of every wire, the node's own ones last. */
 const ENDS: readonly (readonly [Space, string])[] = [
@@ -62,19 +62,21 @@ const ENDS: readonly (readonly [Space, string])[] = [
  *     client c0 -- r0 near r1 -- n0 node n1 -- f0 far f1 -- b0 backend
  *                                   p0 -- e0 pod
  *
- * At XDP the node's two uplinks have the native program in front of the one at tc.
  */
 export class Roads {
   readonly maps: DatapathMaps
   readonly mode: Mode
+  private readonly maxEntries: Readonly<Record<string, number>>
   private readonly home = openSync('/proc/self/ns/net', 'r')
   private readonly spaces: Record<Space, number>
   private readonly links: BpfLink[] = []
   private readonly closers: (() => void)[] = []
   private readonly objects: BpfObject[] = []
+  private readonly skb = Buffer.alloc(192)
 
-  constructor(mode: Mode, config: Config = {}) {
+  constructor(mode: Mode, { config = {}, flows = 4096 }: { config?: Config; flows?: number } = {}) {
     this.mode = mode
+    this.maxEntries = { w_flow4t_v1: flows, w_flow4a_v1: flows }
     const spaces: Partial<Record<Space, number>> = {}
     for (const name of SPACES) {
       newNetns()
@@ -85,11 +87,13 @@ export class Roads {
     const router = 'net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0'
     for (const name of SPACES) this.in(name, () => sh(`ip link set lo up; sysctl -qw ${router}`))
     sh(`
-      ip link add n0 type veth peer name r1 netns ${fd('near')}
-      ip link add n1 type veth peer name f0 netns ${fd('far')}
+      ip link add n0 address ${NODE_MAC} type veth peer name r1 address ${ROUTER_MAC} netns ${fd('near')}
+      ip link add n1 type veth peer name f0 address ${FAR_MAC} netns ${fd('far')}
       ip link add p0 type veth peer name e0 netns ${fd('pod')}
       ip addr add ${NODE}/24 dev n0; ip addr add 172.18.1.2/24 dev n1; ip addr add 10.0.0.1/32 dev p0
       ip link set n0 up; ip link set n1 up; ip link set p0 up
+      ip neigh add 172.18.0.1 lladdr ${ROUTER_MAC} dev n0 nud permanent
+      ip neigh add ${FAR} lladdr ${FAR_MAC} dev n1 nud permanent
       ip route add default via 172.18.0.1; ip route add 10.1.0.0/24 via ${FAR}; ip route add ${POD} dev p0
     `)
     this.in('near', () =>
@@ -164,6 +168,19 @@ export class Roads {
     this.maps.addService({ ...common, id: id + 1, protocol: 17, backends: where === 'nowhere' ? [] : [udp] })
   }
 
+  /** Nothing but services is on this address. */
+  keepForServices(address: string): void {
+    this.maps.addService({ id: 9, address, port: 0, protocol: 0, flags: ['WILDCARD_DROP'], backends: [] })
+  }
+
+  /** One packet through the program of a device's ingress, as if it had come by it; what the program made of it goes nowhere. */
+  run(device: 'n0' | 'n1', data: Buffer): TestRunResult {
+    const index = ifIndex(device)
+    this.skb.writeUInt32LE(index, 36)
+    this.skb.writeUInt32LE(index, 40)
+    return this.objects[0]!.program('weft_from_netdev').testRun({ data, ctx: this.skb })
+  }
+
   /** Servers that send back what they get, on the backend and in the pod; a UDP port there on which nobody listens. */
   async serve(): Promise<void> {
     for (const [space, host, id] of [
@@ -218,16 +235,18 @@ export class Roads {
     const rodata = { cfg_snat_addr: be32(NODE), ...config }
     const netdev = BpfObject.open(objectPath('weft_netdev'), {
       rodata,
-      maxEntries: MAX_ENTRIES,
+      maxEntries: this.maxEntries,
     }).load()
     this.objects.push(netdev)
-    this.attach(netdev, 'weft_from_netdev', 'n0', 'ingress')
-    this.attach(netdev, 'weft_to_netdev', 'n0', 'egress')
-    this.attach(netdev, 'weft_from_netdev', 'n1', 'ingress')
-    this.attach(netdev, 'weft_to_netdev', 'n1', 'egress')
+    for (const device of ['n0', 'n1']) {
+      if (this.mode !== 'xdp') this.attach(netdev, 'weft_from_netdev', device, 'ingress')
+      this.attach(netdev, 'weft_to_netdev', device, 'egress')
+    }
     this.attach(netdev, 'weft_from_pod', 'p0', 'ingress')
-    if (this.mode === 'xdp') this.attachXdp(netdev, rodata)
-    return new DatapathMaps((name) => netdev.map(name))
+    if (this.mode !== 'tc') this.attachXdp(netdev, rodata)
+    const maps = new DatapathMaps((name) => netdev.map(name), ifIndex)
+    for (const name of ['n0', 'n1']) maps.addDevice({ name, address: NODE, xdp: this.mode !== 'tc' })
+    return maps
   }
 
   /** A veth takes redirected frames only while its peer polls (gro on), and what the driver sends back not even then; nobody finishes checksums for XDP (tx off). */
@@ -238,7 +257,7 @@ export class Roads {
     const reuseMaps: Record<string, BpfMap> = Object.fromEntries(shared.map((name) => [name, netdev.map(name)]))
     const xdp = BpfObject.open(objectPath('weft_xdp'), {
       rodata: { cfg_xdp_tx: false, ...rodata },
-      maxEntries: MAX_ENTRIES,
+      maxEntries: this.maxEntries,
       reuseMaps,
     }).load()
     this.objects.push(xdp)
