@@ -14,6 +14,7 @@ import { addIdentity } from './identity.ts'
 import { addMonitor } from './monitor.ts'
 import { addNode } from './node.ts'
 import { addService } from './service.ts'
+import { addSimulate } from './simulate.ts'
 import { addStatus } from './status.ts'
 import { addTroubleshoot } from './troubleshoot.ts'
 
@@ -67,6 +68,7 @@ Exit status: 0 all is well, 1 something is wrong, 2 the command line or configur
   addIdentity(program, context)
   addEndpoint(program, context)
   addMonitor(program, context)
+  addSimulate(program, context)
   addConfig(program, context)
   addBpf(program, context)
   return program

@@ -1,0 +1,94 @@
+import { execFileSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import type { BpfProgram } from '../../../native/index.ts'
+import type { PacketProgram } from '../../maps/dry-run.ts'
+import { CommandError } from '../errors.ts'
+
+/** Where a packet enters: what the pins of the programs there begin with. */
+export const HOOKS = {
+  ingress: { pin: 'from_netdev@', kind: 'tc' },
+  pod: { pin: 'from_pod@', kind: 'tc' },
+  xdp: { pin: 'xdp_uplink@', kind: 'xdp' },
+} as const satisfies Record<string, { pin: string; kind: PacketProgram }>
+
+export type HookName = keyof typeof HOOKS
+
+export interface Place {
+  readonly device: string
+  readonly ifindex: number
+  readonly mac: string
+  /** The program that runs there now. */
+  readonly program: BpfProgram
+}
+
+/** A device of this network namespace, as `ip` tells: /sys may show another namespace's. */
+export interface Link {
+  readonly ifname: string
+  readonly ifindex: number
+  readonly address?: string
+}
+
+export function listLinks(): Link[] {
+  return JSON.parse(execFileSync('ip', ['-j', 'link', 'show'], { encoding: 'utf8' })) as Link[]
+}
+
+/** The device that leads to an address, by the main routing table; undefined where none does. */
+export function deviceTowards(address: string): string | undefined {
+  try {
+    const text = execFileSync('ip', ['-j', 'route', 'get', address], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    return (JSON.parse(text) as { dev?: string }[])[0]?.dev
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * The program at a hook, found by its pin, and its device: the named one, or else the only one.
+ *
+ * @throws CommandError `no-program` when nothing is pinned for the hook, `which-device` when several are
+ */
+export async function findPlace(root: string, hook: HookName, links: readonly Link[], device?: string): Promise<Place> {
+  const { pin } = HOOKS[hook]
+  const directory = `${root}/weft/links`
+  const pins = readdirSync(directory).filter((name) => name.startsWith(pin) && !name.endsWith(':egress'))
+  const devices = pins.map((name) => decodeURIComponent(name.slice(pin.length).replace(/:\w+$/, '')))
+  const index = device === undefined && pins.length === 1 ? 0 : devices.indexOf(device ?? '')
+  if (pins.length === 0 || (device !== undefined && index < 0)) {
+    const where = device === undefined ? '' : ` of ${device}`
+    throw new CommandError('no-program', `no program is attached at ${hook}${where}`, {
+      hint:
+        devices.length === 0
+          ? 'start an agent once; weft status --verbose lists its programs'
+          : `there is one at ${devices.join(', ')}`,
+    })
+  }
+  if (index < 0) {
+    throw new CommandError('which-device', `several devices have a program at ${hook}`, {
+      hint: `name one with --interface: ${devices.join(', ')}`,
+    })
+  }
+  const name = devices[index]!
+  const link = links.find(({ ifname }) => ifname === name)
+  if (link === undefined) {
+    throw new CommandError('no-device', `the device ${name} is not in this network namespace`, {
+      hint: 'run the command where the agent runs',
+    })
+  }
+  const program = await openProgram(`${directory}/${pins[index]!}`)
+  return { device: name, ifindex: link.ifindex, mac: link.address ?? '00:00:00:00:00:00', program }
+}
+
+/** What a pin leads to: a link and its program, or on kernels without tcx the program itself. */
+async function openProgram(path: string): Promise<BpfProgram> {
+  const { BpfError, BpfLink, BpfProgram: Program } = await import('../../../native/index.ts')
+  try {
+    using link = BpfLink.openPinned(path)
+    return Program.openById(link.info().progId)
+  } catch (error) {
+    if (error instanceof BpfError && error.code === 'BPF_ARGUMENT') return Program.openPinned(path)
+    throw error
+  }
+}
