@@ -88,8 +88,10 @@ if [ -z "$clang" ] || [ ${#missing[@]} -gt 0 ]; then
   esac
 fi
 
-if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+# By content: a fresh checkout is newer than the packages it agrees with.
+wanted=$(sha256sum <package-lock.json)
+if [ "$(cat node_modules/.installed 2>/dev/null)" != "$wanted" ]; then
   echo "setup: npm ci" >&2
   npm ci --no-audit --no-fund --loglevel=error >&2 || fail 'npm ci failed (see above)' 'check that the npm registry is reachable, then run make setup again'
-  touch node_modules/.package-lock.json
+  echo "$wanted" >node_modules/.installed
 fi
