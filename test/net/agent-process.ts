@@ -98,7 +98,8 @@ export class AgentHost {
         if (!agent.runs) throw new Error(said.stderr)
         return this.api.status()
       },
-      { what: 'an answer of the agent' },
+      // The verifier takes its time on a busy machine.
+      { what: 'an answer of the agent', timeoutMs: 60_000 },
     )
     return agent
   }

@@ -16,6 +16,6 @@ export async function published(host: AgentHost, frontend: string, there = true)
       const listed = services.map(({ spec }) => `${spec['frontend-address'].ip}:${spec['frontend-address'].port}`)
       throw new Error(`there are ${listed.join(' ')}; problems: ${JSON.stringify(problems)}`)
     },
-    { what: `${frontend} is ${there ? '' : 'not '}published` },
+    { what: `${frontend} is ${there ? '' : 'not '}published`, timeoutMs: 30_000 },
   )
 }

@@ -49,7 +49,7 @@ beforeAll(async () => {
   )
   agent = await host.start(NATIVE)
   for (const port of [30080, 30081, 30082, 30083]) await published(host, `${NODE}:${port}`)
-}, 60_000)
+}, 120_000)
 
 afterAll(async () => {
   await agent?.stop()
@@ -147,7 +147,7 @@ describe('native XDP', () => {
     agent = await host.start({ ...NATIVE, 'load-balancer-acceleration': 'disabled' })
     expect(xdpOn('up0')).toBeUndefined()
     everything()
-  }, 60_000)
+  }, 120_000)
 })
 
 function linkId(): number {
@@ -179,7 +179,7 @@ describe('a device that can have no XDP', () => {
     expect(ended.stderr).toContain('XDP cannot be attached to br0: its driver has no native XDP')
     expect(ended.stderr).toContain('best-effort')
     expect(xdpOn('up0')).toBeUndefined()
-  }, 30_000)
+  }, 120_000)
 
   test('best-effort: it goes on at tc, status says why, and XDP leaves to tc what goes out there', async () => {
     agent = await host.start({ ...withBridge, 'load-balancer-acceleration': 'best-effort' })
@@ -197,5 +197,5 @@ describe('a device that can have no XDP', () => {
     expect(client.udp(NODE, 30085)).toBe('behind 10.65.0.2 5')
     expect(client.download(`http://${NODE}:30085/bytes/3000000`)).toBe(3_000_000)
     everything()
-  }, 60_000)
+  }, 120_000)
 })
