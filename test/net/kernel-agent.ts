@@ -15,6 +15,8 @@ import { nodePortService } from './services.ts'
 const HERE = import.meta.dirname
 const WEFT = path.resolve(HERE, '../../agent/main.js')
 const DIRECTORY = '/tmp/weft-kernel-agent'
+/** Processes of the node: the client is not among them. */
+const CGROUP = '/sys/fs/cgroup/weft-node'
 const CLUSTER_IP = '10.96.0.10'
 const SLOW_MS = 90_000
 const VLAN = process.argv.includes('--vlan')
@@ -60,7 +62,7 @@ async function start(acceleration: string): Promise<ChildProcess> {
     devices: 'up+',
     manifests: `${DIRECTORY}/manifests`,
     'bpf-root': '/sys/fs/bpf',
-    'cgroup-root': '/sys/fs/cgroup',
+    'cgroup-root': CGROUP,
     'state-dir': DIRECTORY,
     socket: `${DIRECTORY}/weft.sock`,
     'map-sizes-slots': '65536',
@@ -97,7 +99,11 @@ async function end(agent: ChildProcess, signal: NodeJS.Signals): Promise<void> {
 function traffic(when: string): void {
   const curl = 'curl -sS -m 30'
   expectSame(`NodePort, ${when}`, sh(`ip netns exec client ${curl} http://10.50.0.2:30080/`), 'backend 10.60.0.2 0\n')
-  expectSame(`ClusterIP, ${when}`, sh(`${curl} http://${CLUSTER_IP}:8080/`), 'backend 10.60.0.2 0\n')
+  expectSame(
+    `ClusterIP, ${when}`,
+    sh(`echo $$ >${CGROUP}/cgroup.procs; ${curl} http://${CLUSTER_IP}:8080/`),
+    'backend 10.60.0.2 0\n',
+  )
   const big = `ip netns exec client ${curl} http://10.50.0.2:30080/bytes/1000000 | wc -c`
   expectSame(`1 MB, ${when}`, sh(big).trim(), '1000000')
 }
@@ -119,6 +125,7 @@ function filters(...devices: readonly string[]): string {
 
 async function main(): Promise<void> {
   sh(NETWORK)
+  mkdirSync(CGROUP)
   mkdirSync(`${DIRECTORY}/manifests`, { recursive: true })
   const objects = [
     ...nodePortService({
