@@ -54,7 +54,8 @@ static __always_inline int reply_from_pod(ctx_t *ctx, struct pkt *p, bool *done)
 		return CTX_PASS;
 	if (!reply_find(ctx, p, &rw)) {
 		/* Whoever may encapsulate may choose whose answer the receiver takes it for. */
-		bool encapsulated = p->key.proto == IPPROTO_UDP && p->key.dport == bpf_htons(GENEVE_PORT);
+		bool encapsulated = p->key.proto == IPPROTO_UDP && p->key.dport == bpf_htons(GENEVE_PORT) &&
+				    p->kind != PKT_ICMP_ERROR;
 
 		return unlikely(encapsulated) ? -DROP_ENCAP_PROHIBITED : CTX_PASS;
 	}

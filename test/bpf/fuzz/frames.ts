@@ -10,7 +10,7 @@ import type { Scene } from './scene.ts'
 
 const CLIENTS = ['192.0.2.10', '192.0.2.10', '192.0.2.11', '203.0.113.5', '172.18.0.3', '172.18.0.44', NODE, POD]
 const ODD_CLIENTS = ['127.0.0.1', '224.0.0.9', '0.1.2.3', '255.255.255.255', '10.8.0.9', '10.2.0.7']
-const CLIENT_PORTS = [40000, 40000, 40001, 40002, 40007, 40008, 1024, 32767, 32768, 65535, 0]
+const CLIENT_PORTS = [40000, 40000, 40001, 40002, 40008, 6081, 1024, 32767, 32768, 65535, 0]
 const TCP_FLAGS = ['S', 'S', 'S', 'A', 'A', 'AP', 'SA', 'FA', 'FA', 'R', 'RA', 'SF', 'SR', '', 'FR', 'F']
 const TTLS = [64, 64, 64, 64, 64, 64, 255, 2, 1, 0]
 const LENGTHS = [0, 0, 1, 4, 7, 40, 500]
@@ -72,7 +72,7 @@ function request(rng: Rng, scene: Scene): PacketSpec {
     src: rng.pick(rng.chance(0.06) ? ODD_CLIENTS : CLIENTS),
     dst: rng.chance(0.95) ? service.address : rng.pick([NODE, POD, '198.51.100.99']),
     sport: rng.pick(CLIENT_PORTS),
-    dport: meant ? (service.port ?? 80) : rng.pick([80, 22, 40000, 40001]),
+    dport: meant ? (service.port ?? 80) : rng.pick([80, 22, 40000, 40001, 6081]),
     proto: (service.protocol === 17) === meant ? 'udp' : 'tcp',
   }
 }

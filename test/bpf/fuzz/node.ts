@@ -9,7 +9,14 @@ import {
   type FlowTuple,
   flowValue,
 } from '../../../agent/maps/flow.ts'
-import { METRICS_MAP, readCounters } from '../../../agent/maps/metrics.ts'
+import {
+  decodeCounter,
+  METRIC_DIRECTIONS,
+  metricIndex,
+  metricKey,
+  METRICS_MAP,
+  readCounters,
+} from '../../../agent/maps/metrics.ts'
 import { TcVerdict, type TestRun, XdpVerdict } from '../../../native/index.ts'
 import type { Verdict } from '../run.ts'
 import { type Config, type Hook, World } from '../world.ts'
@@ -98,6 +105,12 @@ export class Node {
     const key = { client: bytes.readBigUInt64LE(), serviceId, isNetns: false }
     const found = this.world.map(AFFINITY_MAP.name).lookup(encoded(affinityKey, key))
     return found === undefined ? undefined : affinityValue.decode(found).backendId
+  }
+
+  /** Packets that came in and were counted under this reason. */
+  packets(reason: keyof typeof DROP_REASONS): number {
+    const key = encoded(metricKey, metricIndex(METRIC_DIRECTIONS.INGRESS, DROP_REASONS[reason]))
+    return Number(decodeCounter(this.world.map(METRICS_MAP.name).lookup(key) ?? Buffer.alloc(0)).packets)
   }
 
   /** `direction reason` to packets and bytes, without what was counted never and with what no reason explains. */

@@ -1,3 +1,4 @@
+import { parseCidr } from '../../../agent/types/address.ts'
 import { address } from '../packet.ts'
 import type { BackendSpec, DatapathMaps, ServiceSpec } from '../maps.ts'
 import { NODE, POD } from '../world.ts'
@@ -10,6 +11,7 @@ export interface Scene {
   readonly services: readonly ServiceSpec[]
   readonly backends: readonly BackendSpec[]
   readonly endpoints: readonly string[]
+  readonly ranges: readonly { readonly serviceId: number; readonly range: string }[]
 }
 
 /** Here, elsewhere, behind another device, without a route, with an unknown neighbour, on the node itself, on the link. */
@@ -33,13 +35,16 @@ const FLAGS: readonly NonNullable<ServiceSpec['flags']>[] = [
   ['NODEPORT', 'ROUTABLE'],
   ['LB', 'ROUTABLE', 'AFFINITY'],
   ['LB', 'ROUTABLE', 'ETP_LOCAL'],
+  ['LB', 'ROUTABLE', 'SRC_CHECK'],
+  ['LB', 'ROUTABLE', 'SRC_CHECK', 'SRC_DENY'],
   ['CLUSTER_IP'],
   ['EXT_IP'],
 ]
+const RANGES = ['192.0.2.0/24', '172.18.0.0/16', '203.0.113.5/32']
 const MAGLEV_CELLS = 13
 
 /** So few ports that they run out: every one is tried. */
-export const TIGHT: Settings = { snat: address(NODE), portMin: 40000, portMax: 40007 }
+export const TIGHT: Settings = { snat: address(NODE), portMin: 40000, portMax: 40001 }
 export const WIDE: Settings = { snat: address(NODE), portMin: 32768, portMax: 65535 }
 
 export function newScene(rng: Rng): Scene {
@@ -57,7 +62,10 @@ export function newScene(rng: Rng): Scene {
   const endpoints = [POD, NODE].filter(() => rng.chance(0.8))
   const states = ['ACTIVE', 'ACTIVE', 'ACTIVE', 'TERMINATING'] as const
   const backends = BACKENDS.map((backend) => ({ ...backend, state: rng.pick(states) }))
-  return { tight, services: [...services.values()], backends, endpoints }
+  const ranges = [...services.values()].flatMap(({ id: serviceId, flags = [] }) =>
+    flags.includes('SRC_CHECK') ? [{ serviceId, range: rng.pick(RANGES) }] : [],
+  )
+  return { tight, ranges, services: [...services.values()], backends, endpoints }
 }
 
 /** Where ports run out, nobody chooses at random: what the program cannot show must be known. */
@@ -85,6 +93,7 @@ export function writeScene(scene: Scene, maps: DatapathMaps): void {
   scene.backends.forEach((backend) => maps.addBackend(backend))
   scene.services.forEach((service) => maps.addService(service))
   scene.endpoints.forEach((endpoint) => maps.addEndpoint(endpoint))
+  scene.ranges.forEach(({ serviceId, range }) => maps.addSourceRange(serviceId, range))
 }
 
 export function modelOf(scene: Scene): State {
@@ -92,6 +101,11 @@ export function modelOf(scene: Scene): State {
   scene.backends.forEach((backend) => modelBackend(state, backend))
   scene.services.forEach((service) => modelService(state, service))
   scene.endpoints.forEach((endpoint) => state.endpoints.add(address(endpoint)))
+  for (const { serviceId, range } of scene.ranges) {
+    const parsed = parseCidr(range)
+    if (parsed === undefined) throw new Error(`not a range: ${range}`)
+    state.ranges.push({ serviceId, range: parsed })
+  }
   return state
 }
 

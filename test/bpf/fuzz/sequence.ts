@@ -34,6 +34,7 @@ export interface Report {
 
 /** The programs' clock may be this late. */
 const CLOCK_LATE_NS = 30_000_000n
+const NO_BACKEND = 'DROP_NO_SERVICE'
 const STATION = { ingress: mac(NODE_MAC), xdp: mac(NODE_MAC), egress: mac(NODE_MAC), pod: mac(POD_GATEWAY_MAC) }
 const DIRECTION = { ingress: 'ingress', xdp: 'ingress', egress: 'egress', pod: 'egress' } as const
 
@@ -51,10 +52,6 @@ function takes(frame: Buffer, hook: Hook): boolean {
   const type = frame.readUInt16BE(12)
   const needs = type === 0x0800 ? 34 : type === 0x86dd ? 54 : 0
   return hook === 'xdp' || frame.length >= needs
-}
-
-function isPortUnreachable(frame: Buffer): boolean {
-  return frame.length > 35 && frame[23] === 1 && frame[34] === 3 && frame[35] === 3
 }
 
 /** One sequence on a world of its own: programs and model side by side. */
@@ -184,7 +181,7 @@ export class Run {
     const observed = {
       flow: (key: FlowKeyFields) => this.node.flow(key),
       affinity: (client: number, serviceId: number) => this.node.affinity(client, serviceId),
-      refused: got.verdict === 'drop' || isPortUnreachable(got.frame),
+      refused: () => this.node.packets(NO_BACKEND) > this.counted(NO_BACKEND),
     }
     let wanted: Outcome
     try {
@@ -200,13 +197,13 @@ export class Run {
       return
     }
     this.count(hook, wanted, frame.length)
-    this.judge(frame, got, wanted)
+    this.judge(hook, frame, got, wanted)
     if (this.aloud) {
       this.problems.push(...differences(this.state, this.node), ...this.counterDifferences())
     }
   }
 
-  private judge(frame: Buffer, got: ReturnType<Node['send']>, wanted: Outcome): void {
+  private judge(hook: Hook, frame: Buffer, got: ReturnType<Node['send']>, wanted: Outcome): void {
     // What is dropped is nobody's any more.
     const same = got.verdict === 'drop' || got.frame.equals(wanted.frame)
     if (got.verdict !== wanted.verdict || !same) {
@@ -222,6 +219,10 @@ export class Run {
         ].join('\n'),
       )
     }
+    const marked = (got.mark & 0xf00) === 0x300
+    if (hook !== 'xdp' && marked !== (got.verdict === 'redirect')) {
+      this.problems.push(`${got.verdict} with mark ${got.mark.toString(16)}: ${describe(frame)}`)
+    }
     if (got.verdict !== 'drop' && isSound(frame) === true && isSound(got.frame) === false) {
       this.problems.push(
         `a wrong checksum for a right one\n  sent ${frame.toString('hex')}\n  got  ${got.frame.toString('hex')}`,
@@ -234,6 +235,12 @@ export class Run {
     const name = `${DIRECTION[hook]} ${counted}`
     const [packets, sum] = this.wanted.get(name) ?? [0, 0]
     this.wanted.set(name, [packets + 1, sum + bytes])
+  }
+
+  /** Packets that came in, were dropped for this reason and are known of. */
+  private counted(reason: 'DROP_NO_SERVICE'): number {
+    const name = `ingress ${reason}`
+    return (this.before.get(name)?.[0] ?? 0) + (this.wanted.get(name)?.[0] ?? 0)
   }
 
   private counterDifferences(): string[] {

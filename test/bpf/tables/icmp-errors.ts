@@ -121,6 +121,21 @@ export const ICMP_ERRORS: readonly Case[] = [
     ],
   },
   {
+    description: 'from a pod, about a datagram that came from the port of Geneve: nothing is encapsulated in it',
+    only: 'tc',
+    steps: [
+      {
+        send: {
+          ...podReply,
+          proto: 'icmp',
+          icmp: { type: 3, code: 3, quote: { src: CLIENT, dst: POD, proto: 'udp', sport: 6081, dport: 9999 } },
+        },
+        hook: 'pod',
+        verdict: 'pass',
+      },
+    ],
+  },
+  {
     description: 'from a pod: the client hears it from the service',
     ...dnat,
     only: 'tc',

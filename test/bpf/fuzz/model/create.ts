@@ -11,8 +11,8 @@ export interface Observed {
   flow(key: FlowKeyFields): { readonly to: FlowTuple; readonly backendId: number; readonly last: number } | undefined
   /** The backend that a client is remembered with now. */
   affinity(client: number, serviceId: number): number | undefined
-  /** It did not send the packet on, be it in silence or with an error that says so. */
-  readonly refused: boolean
+  /** Whether it counted that there was no backend. */
+  refused(): boolean
 }
 
 export interface Wanted {

@@ -2,11 +2,19 @@ import { type MaglevSeed, packetSlot4, parseMaglevSeed } from '../../../../agent
 import type { Protocol } from '../../../../agent/types/service.ts'
 import type { Observed } from './create.ts'
 import type { Packet } from './parse.ts'
-import { affinityName, flowName, type Service, type State } from './state.ts'
+import { affinityName, type Service, type SourceRange, type State } from './state.ts'
 
 const SEED: MaglevSeed = parseMaglevSeed('JLfvgnHc2kaSUFaI')
 /** In larger services a remembered backend is not searched for. */
 const SEARCHED = 64
+
+/** Whether a client is in one of the service's ranges; or in none of those that it denies. */
+export function admits(state: State, service: Service, client: number): boolean {
+  if (!service.flags.has('SRC_CHECK')) return true
+  const within = ({ serviceId, range }: SourceRange): boolean =>
+    serviceId === service.id && Math.floor((client - range.address) / 2 ** (32 - range.bits)) === 0
+  return state.ranges.some(within) !== service.flags.has('SRC_DENY')
+}
 
 /** The backend's id for a packet of a new flow; undefined where there is none to choose. */
 export function choose(
@@ -55,11 +63,9 @@ function anyOf(state: State, service: Service, packet: Packet, observed: Observe
   return chosen !== undefined && backends.includes(chosen) ? chosen : backends[0]
 }
 
-/** A packet that was not sent on, and for which there is no new entry, met a backend that is gone. */
+/** Whoever was refused met a backend that is gone. */
 function chosenFor(state: State, backends: readonly number[], packet: Packet, observed: Observed): number | undefined {
-  const entry = observed.flow(packet.key)
-  const before = state.flows.get(flowName(packet.key))
-  const anew = entry !== undefined && (before?.backendId !== entry.backendId || before.last !== entry.last)
-  if (observed.refused && !anew) return backends.find((id) => !state.backends.has(id)) ?? entry?.backendId
-  return entry?.backendId
+  const gone = backends.find((id) => !state.backends.has(id))
+  if (gone !== undefined && observed.refused()) return gone
+  return observed.flow(packet.key)?.backendId
 }

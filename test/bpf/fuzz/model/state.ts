@@ -1,5 +1,5 @@
 import type { FlowKeyFields, FlowTuple } from '../../../../agent/maps/flow.ts'
-import type { Address } from '../../../../agent/types/address.ts'
+import type { Address, Cidr } from '../../../../agent/types/address.ts'
 
 /*
  * What the packet walk knows, as docs/DATAPATH.md tells it: configuration, what the agent writes, and what the walk itself
@@ -52,10 +52,16 @@ export interface Affinity {
   backendId: number
 }
 
+export interface SourceRange {
+  readonly serviceId: number
+  readonly range: Cidr
+}
+
 export interface State {
   readonly settings: Settings
   readonly services: Map<string, Service>
   readonly backends: Map<number, Backend>
+  readonly ranges: SourceRange[]
   /** Addresses that live on this node. */
   readonly endpoints: Set<number>
   readonly flows: Map<string, Flow>
@@ -70,6 +76,7 @@ export function newState(settings: Settings): State {
     settings,
     services: new Map(),
     backends: new Map(),
+    ranges: [],
     endpoints: new Set(),
     flows: new Map(),
     fragments: new Map(),

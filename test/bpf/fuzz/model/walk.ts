@@ -2,13 +2,14 @@ import type { FlowTuple } from '../../../../agent/maps/flow.ts'
 import { createFlow, type Observed } from './create.ts'
 import { isOver, touch, twinOf } from './flows.ts'
 import { dropped, type Hook, type Outcome, refused, sent, untouched } from './outcome.ts'
-import { fragmentName, ICMP, type Packet, parse } from './parse.ts'
+import { fragmentName, ICMP, type Packet, parse, UDP } from './parse.ts'
 import { rewritten } from './rewrite.ts'
 import { MTU, route } from './route.ts'
-import { choose } from './select.ts'
+import { admits, choose } from './select.ts'
 import { type Flow, flowName, type State, serviceName } from './state.ts'
 
 const REROUTED = 'REASON_FORWARDED'
+const GENEVE = 6081
 
 /** One frame at one hook. Addresses of devices, by which a frame is known to be for this node. */
 export interface Arrival {
@@ -45,6 +46,7 @@ function ingress(state: State, arrival: Arrival): Outcome {
   if (answers && destination === state.settings.snat && destinationPort < state.settings.portMin)
     return untouched(frame)
 
+  if (isEncapsulated(packet) && destination === state.settings.snat) return encapsulated(packet, arrival)
   const flow = state.flows.get(flowName(packet.key))
   // Answers of backends on this node do not come from outside.
   const holds = flow !== undefined && !(flow.reverse && flow.here) && stillHolds(state, flow, packet, now)
@@ -59,6 +61,16 @@ function ingress(state: State, arrival: Arrival): Outcome {
     hideReporter,
     flow.reverse ? state.settings.snat : packet.key.destination,
   )
+}
+
+function isEncapsulated({ key }: Packet): boolean {
+  return key.protocol === UDP && key.destinationPort === GENEVE
+}
+
+/** Only nodes may encapsulate, and this one knows of none. XDP leaves it to tc. */
+function encapsulated(packet: Packet, { frame, hook }: Arrival): Outcome {
+  if (hook === 'xdp') return untouched(frame)
+  return packet.kind === 'whole' && !packet.first ? dropped(frame, 'DROP_BAD_SOURCE') : sent('pass', frame)
 }
 
 /** Whether a packet may go on with its flow; if so, both entries know of it. */
@@ -93,6 +105,7 @@ function opening(state: State, packet: Packet, arrival: Arrival, old: Flow | und
   if (!service.flags.has('ROUTABLE')) {
     return service.flags.has('CLUSTER_IP') ? dropped(frame, 'DROP_CLUSTER_IP_FROM_OUTSIDE') : untouched(frame)
   }
+  if (!admits(state, service, packet.source)) return dropped(frame, 'DROP_NOT_IN_SOURCE_RANGE')
   if (packet.kind === 'later') return dropped(frame, 'DROP_FRAG_NOT_FOUND')
 
   const backendId = choose(state, service, packet, now, observed)
@@ -158,7 +171,10 @@ function answer(state: State, arrival: Arrival): Outcome {
   const through = packet.kind === 'foreign' || packet.kind === 'invalid' || packet.kind === 'lost'
   if (through || (packet.syn && !packet.ack)) return untouched(frame)
   const flow = state.flows.get(flowName(packet.key))
-  if (flow === undefined || !flow.reverse || !flow.here || isOver(flow, now)) return untouched(frame)
+  if (flow === undefined || !flow.reverse || !flow.here || isOver(flow, now)) {
+    const forbidden = hook === 'pod' && isEncapsulated(packet) && packet.kind !== 'error'
+    return forbidden ? dropped(frame, 'DROP_ENCAP_PROHIBITED') : untouched(frame)
+  }
   if (packet.kind !== 'error') touch(state, flow, packet, now)
   if (hook === 'egress') return deliver(state, packet, arrival, flow.to, false)
   const outcome = forward(state, packet, arrival, flow.to, false, state.settings.snat)
