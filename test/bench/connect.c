@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How long connect() takes on two ways to one listener, in turn. One process holds both ends, so that no other has to be
+ * Connections on several ways to one listener, in turn. One process holds both ends, so that no other has to be
  * scheduled: a connection is made, taken from the listener, and reset, which leaves no TIME_WAIT behind.
  *
- * connect ROUNDS BATCH LISTEN_NETNS ADDR PORT  NETNS CGROUP ADDR PORT  NETNS CGROUP ADDR PORT
+ * connect ROUNDS BATCH LISTEN_NETNS ADDR PORT  NETNS CGROUP ADDR PORT  [NETNS CGROUP ADDR PORT]...
  *
- * The netns are files; the cgroup is a directory, or "-" to stay. Prints {"a": [...], "b": [...]}: the median of each round, ns.
+ * The netns are files; the cgroup is a directory, or "-" to stay. Prints one element for each way: `p50`, the median of each
+ * round's connect(); `whole`, each round's time for a connection from socket to reset; `p99` over all rounds; all in ns; how
+ * many were `refused` or not answered in time, of `asked`.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -24,7 +26,9 @@ struct side {
 	int netns;
 	int procs;
 	struct sockaddr_in to;
-	double *rounds;
+	double *p50, *whole;
+	float *times;
+	long refused, asked;
 };
 
 static void die(const char *what)
@@ -80,65 +84,96 @@ static void enter(const struct side *s)
 		die("cgroup.procs");
 }
 
+static double seconds(const struct timespec *begin, const struct timespec *end)
+{
+	return (end->tv_sec - begin->tv_sec) + (end->tv_nsec - begin->tv_nsec) / 1e9;
+}
+
+/* Nanoseconds of connect(); negative if there was no connection. */
 static double one(const struct side *s, int listener)
 {
 	const struct linger reset = { .l_onoff = 1 };
 	const struct timeval limit = { .tv_sec = 3 };
 	struct timespec begin, end;
-	int client = tcp(), server;
+	int client = tcp(), server, refused;
 
 	setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	clock_gettime(CLOCK_MONOTONIC, &begin);
-	if (connect(client, (const struct sockaddr *)&s->to, sizeof(s->to)))
-		die("connect");
+	refused = connect(client, (const struct sockaddr *)&s->to, sizeof(s->to));
 	clock_gettime(CLOCK_MONOTONIC, &end);
+	if (refused) {
+		close(client);
+		return -1;
+	}
 	server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	if (server < 0)
 		die("accept");
 	close(client);
 	close(server);
-	return (end.tv_sec - begin.tv_sec) * 1e9 + (end.tv_nsec - begin.tv_nsec);
+	return seconds(&begin, &end) * 1e9;
 }
 
 static int ascending(const void *a, const void *b)
 {
-	double x = *(const double *)a, y = *(const double *)b;
+	float x = *(const float *)a, y = *(const float *)b;
 
 	return (x > y) - (x < y);
 }
 
-static double batch(const struct side *s, int listener, double *times, int count)
+/* `times` has room for the batch; what is measured stays there, sorted. */
+static void batch(struct side *s, int listener, float *times, int count, double *p50, double *whole)
 {
+	struct timespec begin, end;
 	int i;
 
 	enter(s);
-	for (i = 0; i < count; i++)
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	for (i = 0; i < count; i++) {
 		times[i] = one(s, listener);
+		s->asked++;
+		s->refused += times[i] < 0;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &end);
 	qsort(times, count, sizeof(*times), ascending);
-	return times[count / 2];
+	*p50 = times[count / 2];
+	*whole = seconds(&begin, &end) * 1e9 / count;
+}
+
+static void numbers(const char *name, const double *values, int count)
+{
+	int i;
+
+	printf("\"%s\": [", name);
+	for (i = 0; i < count; i++)
+		printf("%s%.0f", i ? ", " : "", values[i]);
+	printf("], ");
 }
 
 int main(int argc, char **argv)
 {
 	const struct timeval limit = { .tv_sec = 3 };
+	int rounds, count, listener, round, n, i, ways = (argc - 6) / 4;
 	struct sockaddr_in here;
-	int rounds, count, listener, round, n, i;
-	struct side sides[2];
-	double *times;
+	struct side *sides;
+	double none;
 
-	if (argc != 14) {
-		fprintf(stderr, "connect: 13 arguments, see the source\n");
+	if (ways < 1 || argc != 6 + 4 * ways) {
+		fprintf(stderr, "connect: see the source for its arguments\n");
 		return 2;
 	}
 	rounds = atoi(argv[1]);
 	count = atoi(argv[2]);
 	here = address(argv[4], argv[5]);
-	times = calloc(count, sizeof(*times));
-	for (n = 0; n < 2; n++) {
+	sides = calloc(ways, sizeof(*sides));
+	if (!sides)
+		die("calloc");
+	for (n = 0; n < ways; n++) {
 		sides[n] = side(argv + 6 + 4 * n);
-		sides[n].rounds = calloc(rounds, sizeof(double));
-		if (!sides[n].rounds || !times)
+		sides[n].p50 = calloc(rounds, sizeof(double));
+		sides[n].whole = calloc(rounds, sizeof(double));
+		sides[n].times = calloc((size_t)rounds * count, sizeof(float));
+		if (!sides[n].p50 || !sides[n].whole || !sides[n].times)
 			die("calloc");
 	}
 
@@ -150,20 +185,27 @@ int main(int argc, char **argv)
 		die("listen");
 
 	/* Neighbours, routes and caches: not what is measured. */
-	for (n = 0; n < 2; n++)
-		batch(&sides[n], listener, times, count);
+	for (n = 0; n < ways; n++) {
+		batch(&sides[n], listener, sides[n].times, count < 60 ? count : 60, &none, &none);
+		sides[n].asked = sides[n].refused = 0;
+	}
 	for (round = 0; round < rounds; round++)
-		for (i = 0; i < 2; i++) {
-			n = (round + i) % 2;
-			sides[n].rounds[round] = batch(&sides[n], listener, times, count);
+		for (i = 0; i < ways; i++) {
+			n = round % 2 ? ways - 1 - i : i;
+			batch(&sides[n], listener, sides[n].times + (size_t)round * count, count, &sides[n].p50[round],
+			      &sides[n].whole[round]);
 		}
 
-	for (n = 0; n < 2; n++) {
-		printf("%s\"%c\": [", n ? ", " : "{", 'a' + n);
-		for (i = 0; i < rounds; i++)
-			printf("%s%.0f", i ? ", " : "", sides[n].rounds[i]);
-		printf("]");
+	for (n = 0; n < ways; n++) {
+		size_t all = (size_t)rounds * count;
+
+		qsort(sides[n].times, all, sizeof(float), ascending);
+		printf(n ? ", {" : "[{");
+		numbers("p50", sides[n].p50, rounds);
+		numbers("whole", sides[n].whole, rounds);
+		printf("\"p99\": %.0f, \"refused\": %ld, \"asked\": %ld}", sides[n].times[all - 1 - all / 100],
+		       sides[n].refused, sides[n].asked);
 	}
-	printf("}\n");
+	printf("]\n");
 	return 0;
 }

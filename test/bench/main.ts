@@ -2,18 +2,21 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Result } from './report.ts'
 import { benchChange, CHANGE_IDS } from './change.ts'
-import { benchConnect, CONNECT_IDS } from './connect.ts'
+
 import { benchDatapath, DATAPATH_IDS } from './datapath.ts'
 import { benchFill, FILL_IDS } from './fill.ts'
+import { benchLanes, LANES_IDS } from './lanes-bench.ts'
 import { benchMaglev, MAGLEV_IDS } from './maglev.ts'
 import { benchMesh, MESH_IDS } from './mesh.ts'
 import { BUILD } from './place.ts'
 import { render } from './report.ts'
+import { benchState, STATE_IDS } from './state.ts'
 
 /** Benchmarks that share what they set up; each is asked for the ids it has and that are wanted. */
 const SUITES: readonly { ids: readonly string[]; run: (ids: ReadonlySet<string>) => Promise<Result[]> }[] = [
   { ids: DATAPATH_IDS, run: benchDatapath },
-  { ids: CONNECT_IDS, run: benchConnect },
+  { ids: STATE_IDS, run: benchState },
+  { ids: LANES_IDS, run: benchLanes },
   { ids: FILL_IDS, run: benchFill },
   { ids: CHANGE_IDS, run: benchChange },
   { ids: MAGLEV_IDS, run: benchMaglev },

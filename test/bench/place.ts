@@ -58,3 +58,10 @@ export async function sessionAhead<T>(work: () => Promise<T>): Promise<T> {
     writeFileSync(GROUP, '0')
   }
 }
+
+/** A size that a loaded machine may ask to be smaller. */
+export function fromEnvironment(name: string, usual: number): number {
+  const asked = Number(process.env[name] ?? usual)
+  if (!Number.isInteger(asked) || asked < 1) throw new Error(`${name} is to be a whole number above 0`)
+  return asked
+}

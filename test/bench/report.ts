@@ -6,6 +6,7 @@ export interface Result {
   readonly measured: number
   /** The floor or peer, with its own figure of the same run. */
   readonly against: string
+  /** Infinity: none is set. */
   readonly goal: number
   readonly ok: boolean
   /** `×`, or the unit of an absolute goal. */
@@ -21,6 +22,7 @@ export interface Measurement {
   readonly what: string
   readonly measured: number
   readonly against: string
+  /** Infinity: none is set. */
   readonly goal: number
   readonly detail: string
   readonly unit?: string
@@ -44,8 +46,8 @@ export function render(results: readonly Result[]): string {
     each.id,
     each.what,
     number(each.measured, each.unit),
-    `≤ ${number(each.goal, each.unit)}`,
-    each.ok ? 'ok' : 'MISSED',
+    Number.isFinite(each.goal) ? `≤ ${number(each.goal, each.unit)}` : '',
+    Number.isFinite(each.goal) ? (each.ok ? 'ok' : 'MISSED') : '',
     each.against,
     each.detail,
   ])

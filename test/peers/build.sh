@@ -1,6 +1,7 @@
 #!/bin/bash
-# Builds the Cilium programs that tests put on the other side of weft's etcd, once, into build/peers/<version>/.
-#   build.sh [VERSION…]        all versions without an argument; e.g. cilium-1.18
+# Builds the programs of others that tests and benchmarks put beside weft, once, into build/peers/<version>/: Cilium's, on
+# the other side of weft's etcd, and Kubernetes' API server and kube-proxy.
+#   build.sh [VERSION…]        e.g. cilium-1.18 or kubernetes-1.34; without an argument what `make test` needs: Cilium's
 # Prints one line per version on stdout: its directory, when it is there; or `skip: <reason>` where Go is missing.
 # A build is kept under the hash of everything it was made from, so a second run costs a few milliseconds.
 set -euo pipefail
@@ -9,7 +10,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 out=${WEFT_PEERS_DIR:-$here/../../build/peers}
 
 if ! command -v go >/dev/null; then
-  echo 'skip: no go in PATH; the Cilium programs to test against cannot be built'
+  echo 'skip: no go in PATH; the programs to test against cannot be built'
   exit 0
 fi
 
@@ -22,9 +23,33 @@ key() {
   { go version; cat "$here/build.sh" "$here/$1"/go.{mod,sum}; find "$here/$1" -name '*.go' | sort | xargs -r cat; } | sha256sum | cut -d' ' -f1
 }
 
-# The release in go.mod is the version the programs say they are.
+# The release in go.mod is the version the programs say they are: an unstamped one says v0.0.0, which others cannot parse.
 release() {
-  awk '$1 == "github.com/cilium/cilium" { sub(/^v/, "", $2); print $2; exit }' "$here/$1/go.mod"
+  awk -v module="$2" '$1 == module { print $2; exit }' "$here/$1/go.mod"
+}
+
+# What to build and how to stamp it: sets `packages` and `stamp`.
+recipe() {
+  case $1 in
+    cilium-*)
+      local cilium
+      cilium=$(release "$1" github.com/cilium/cilium)
+      packages=(github.com/cilium/cilium/clustermesh-apiserver ./meshwatch)
+      stamp="-X github.com/cilium/cilium/pkg/version.ciliumVersion=${cilium#v}"
+      ;;
+    kubernetes-*)
+      local kubernetes major minor
+      kubernetes=$(release "$1" k8s.io/kubernetes)
+      IFS=. read -r major minor _ <<<"${kubernetes#v}"
+      packages=(./kube-apiserver ./kube-proxy)
+      stamp="-X k8s.io/component-base/version.gitVersion=$kubernetes"
+      stamp+=" -X k8s.io/component-base/version.gitMajor=$major -X k8s.io/component-base/version.gitMinor=$minor"
+      ;;
+    *)
+      echo "no such version: $1" >&2
+      return 2
+      ;;
+  esac
 }
 
 for version in ${@:-cilium-1.17 cilium-1.18}; do
@@ -36,9 +61,9 @@ for version in ${@:-cilium-1.17 cilium-1.18}; do
     started=$SECONDS
     rm -rf "$out/$version"
     mkdir -p "$out/$version"
+    recipe "$version"
     nice -n 15 go build -C "$here/$version" -p "$jobs" -trimpath -o "$(cd "$out/$version" && pwd)/" \
-      -ldflags "-s -w -X github.com/cilium/cilium/pkg/version.ciliumVersion=$(release "$version")" \
-      github.com/cilium/cilium/clustermesh-apiserver ./meshwatch
+      -ldflags "-s -w $stamp" "${packages[@]}"
     echo "$wanted" >"$out/$version/.key"
     echo "built $version in $((SECONDS - started)) s" >&2
   fi
