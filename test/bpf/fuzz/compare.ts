@@ -3,7 +3,7 @@ import { FLOW_FLAGS, type FlowKeyFields, type FlowTuple, type FlowValueFields } 
 import { FragKey, FragVal, MAPS } from '../../../agent/maps/layout.gen.ts'
 import { formatAddress } from '../../../agent/types/address.ts'
 import { fold } from './model/checksum.ts'
-import { sameTuple, turned } from './model/flows.ts'
+import { isClosing, sameTuple, turned } from './model/flows.ts'
 import { fragmentName } from './model/parse.ts'
 import { affinityName, type Flow, flowName, type State } from './model/state.ts'
 import type { Node } from './node.ts'
@@ -112,12 +112,12 @@ export function halves(state: State, now: number): string[] {
     .map((flow) => `half a flow: ${flowName(flow.key)}`)
 }
 
-/** Two live flows must not leave under one tuple. */
+/** Two live flows must not leave under one tuple. One that closes may lose its own to the client's next. */
 export function collisions(state: State, now: number): string[] {
   const seen = new Map<string, Flow>()
   const found: string[] = []
   for (const flow of state.flows.values()) {
-    if (flow.reverse || flow.expires <= now) continue
+    if (flow.reverse || flow.expires <= now || isClosing(flow)) continue
     const name = flowName({ ...flow.to, protocol: flow.key.protocol })
     const other = seen.get(name)
     const answered = state.flows.get(flowName(turned(flow.to, flow.key.protocol)))
