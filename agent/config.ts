@@ -6,13 +6,15 @@ import type { LogLevel } from './lib/log.ts'
 import type { Acceleration } from './types/device.ts'
 import * as form from './lib/schemas.ts'
 import type { DefaultContext, Loaded, SettingTable } from './lib/settings.ts'
+import type { EgressConfig } from './config/egress.ts'
 import type { ConfigInput } from './config/shared.ts'
+import { EGRESS } from './config/egress.ts'
 import { CLUSTER_NAME, DIRECTORY, LOG_LEVEL, MANIFESTS, PROMETHEUS, SOCKET, withFiles } from './config/shared.ts'
 import { MAGLEV_SIZES } from './types/maglev.ts'
 import { describeSettings, loadSettings } from './lib/settings.ts'
 
 /** The agent's configuration: validated as a whole, frozen. Durations are milliseconds. */
-export interface Config {
+export interface Config extends EgressConfig {
   readonly clusterName: string
   /** 1-255; 0 is a cluster that is in no mesh. */
   readonly clusterId: number
@@ -233,6 +235,7 @@ const AGENT: SettingTable<Config> = {
     description: 'load programs that can tell `weft monitor --type trace` of each packet of a service',
     value: '[bool]',
   },
+  ...EGRESS,
   unreachableAfter: {
     schema: form.duration(SECOND, HOUR),
     default: '10s',

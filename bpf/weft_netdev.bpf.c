@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* tc hooks of a node's devices: services for packets. */
+#include "lib/egress.h"
 #include "lib/northsouth.h"
-#include "lib/reply.h"
 #include "lib/verdict.h"
 
 /* Ingress of the uplink. */
@@ -21,7 +21,7 @@ int weft_to_netdev(struct __sk_buff *skb)
 {
 	struct pkt p = {};
 	bool done = false;
-	int verdict = reply_egress(skb, &p, &done);
+	int verdict = egress(skb, &p, &done);
 
 	return verdict_account(skb, &p, MET_EGRESS, verdict, done);
 }
@@ -32,9 +32,20 @@ int weft_from_pod(struct __sk_buff *skb)
 {
 	struct pkt p = {};
 	bool done = false;
-	int verdict = reply_from_pod(skb, &p, &done);
+	int verdict = egress_from_pod(skb, &p, &done);
 
 	return verdict_account(skb, &p, MET_EGRESS, verdict, done);
+}
+
+/* Egress of the same device: what the pod gets. */
+SEC("tc")
+int weft_to_pod(struct __sk_buff *skb)
+{
+	struct pkt p = {};
+	bool done = false;
+	int verdict = inside_deliver(skb, &p, &done);
+
+	return verdict_account(skb, &p, MET_INGRESS, verdict, done);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -17,6 +17,14 @@ export interface StatusReport {
     readonly programs: readonly { readonly name: string; readonly attachedTo: string; readonly id: number }[]
     readonly devices: readonly DeviceReport[]
     readonly maps: readonly { readonly name: string; readonly entries: number; readonly maxEntries: number }[]
+    /** Of pods towards the world; absent where it is off. */
+    readonly masquerading?:
+      | {
+          readonly ipMasqAgent: boolean
+          readonly devices: readonly string[]
+          readonly exclusion: string
+        }
+      | undefined
     readonly loadBalancer: {
       readonly mode: string
       readonly dsrDispatch: string

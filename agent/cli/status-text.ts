@@ -26,6 +26,7 @@ export function renderStatus(report: StatusReport, view: StatusView): string {
     ['Sources:', waiting],
     ['KubeProxyReplacement:', datapath.programs.length > 0 ? 'True' : 'False', deviceList(datapath.devices)],
     ...(datapath.loadBalancer.acceleration === 'disabled' ? [] : [['XDP:', xdpList(datapath.devices)]]),
+    ...(view.verbose ? [['Masquerading:', masquerading(datapath.masquerading)]] : []),
     [
       'Datapath:',
       failing > 0 ? 'Failing' : pending > 0 ? 'Pending' : 'Ok',
@@ -82,6 +83,13 @@ function renderDetails(report: StatusReport): string {
     'Reconciled Targets:\n',
     targetTable,
   ].join('')
+}
+
+function masquerading(given: StatusReport['datapath']['masquerading']): string {
+  if (given === undefined) return 'Disabled'
+  const how = given.ipMasqAgent ? 'BPF (ip-masq-agent)' : 'BPF'
+  const parts = [how, `[${given.devices.join(', ')}]`, given.exclusion, '[IPv4: Enabled, IPv6: Disabled]']
+  return parts.filter((part) => part !== '').join('   ')
 }
 
 function modeName(mode: string): string {

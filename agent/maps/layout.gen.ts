@@ -156,6 +156,13 @@ export const IpcVal = {
   tunnel: 16,
 } as const
 
+/** struct masq_key: bytes in all, and where each field starts. */
+export const MasqKey = {
+  size: 8,
+  prefixlen: 0,
+  addr: 4,
+} as const
+
 /** struct met_val: bytes in all, and where each field starts. */
 export const MetVal = {
   size: 16,
@@ -282,6 +289,7 @@ export const DropReason = {
   DROP_NO_SERVICE: 158,
   DROP_HOST_UNREACHABLE: 164,
   DROP_NAT_NO_MAPPING: 167,
+  DROP_NAT_UNSUPPORTED_PROTO: 168,
   DROP_NO_FIB: 169,
   DROP_ENCAP_PROHIBITED: 170,
   DROP_CLUSTER_IP_FROM_OUTSIDE: 174,
@@ -335,6 +343,10 @@ export const FlowFlag = {
   RST: 64,
   DSR: 128,
   DSR_INFO: 256,
+  MASQ: 512,
+  CLIENT_HERE: 1024,
+  HAIRPIN: 2048,
+  DIRECT: 4096,
 } as const
 
 /** enum identity. */
@@ -477,12 +489,28 @@ export const MAPS = {
     maxEntries: 8192,
     flags: 0,
   },
+  w_here_v1: {
+    name: 'w_here_v1',
+    type: 2,
+    keySize: 4,
+    valueSize: 4,
+    maxEntries: 1,
+    flags: 0,
+  },
   w_ipc_v1: {
     name: 'w_ipc_v1',
     type: 11,
     keySize: 24,
     valueSize: 32,
     maxEntries: 512000,
+    flags: 1,
+  },
+  w_masq4_v1: {
+    name: 'w_masq4_v1',
+    type: 11,
+    keySize: 8,
+    valueSize: 4,
+    maxEntries: 16384,
     flags: 1,
   },
   w_met_v1: {
@@ -554,14 +582,20 @@ export const MAPS = {
 /** Configuration variables in the .rodata of each object: byte offset and size. */
 export const CONFIG = {
   weft_netdev: {
-    size: 57,
+    size: 73,
     variables: {
       cfg_any_s: { offset: 16, size: 4 },
       cfg_dsr_info_always: { offset: 40, size: 1 },
-      cfg_events: { offset: 50, size: 1 },
-      cfg_icmp_per_s: { offset: 52, size: 4 },
-      cfg_maglev_seed: { offset: 44, size: 4 },
-      cfg_no_backend_reject: { offset: 49, size: 1 },
+      cfg_events: { offset: 65, size: 1 },
+      cfg_hairpin_addr: { offset: 60, size: 4 },
+      cfg_icmp_per_s: { offset: 68, size: 4 },
+      cfg_inside: { offset: 64, size: 1 },
+      cfg_maglev_seed: { offset: 52, size: 4 },
+      cfg_masq_list: { offset: 42, size: 1 },
+      cfg_masquerade: { offset: 41, size: 1 },
+      cfg_native_mask: { offset: 48, size: 4 },
+      cfg_native_net: { offset: 44, size: 4 },
+      cfg_no_backend_reject: { offset: 57, size: 1 },
       cfg_snat_addr: { offset: 20, size: 4 },
       cfg_snat_port_max: { offset: 32, size: 2 },
       cfg_snat_port_min: { offset: 30, size: 2 },
@@ -570,31 +604,36 @@ export const CONFIG = {
       cfg_tcp_established_s: { offset: 8, size: 4 },
       cfg_tcp_syn_s: { offset: 4, size: 4 },
       cfg_test_ifindex: { offset: 24, size: 4 },
-      cfg_trace: { offset: 56, size: 1 },
-      cfg_track_flows: { offset: 48, size: 1 },
+      cfg_trace: { offset: 72, size: 1 },
+      cfg_track_flows: { offset: 56, size: 1 },
       cfg_xdp: { offset: 0, size: 1 },
       cfg_xdp_tx: { offset: 28, size: 1 },
     },
   },
   weft_sock: {
-    size: 17,
+    size: 18,
     variables: {
       cfg_events: { offset: 0, size: 1 },
       cfg_host_netns_cookie: { offset: 8, size: 8 },
       cfg_nodeport_max: { offset: 4, size: 2 },
       cfg_nodeport_min: { offset: 2, size: 2 },
-      cfg_set_retval: { offset: 16, size: 1 },
+      cfg_set_retval: { offset: 17, size: 1 },
+      cfg_sock_host_only: { offset: 16, size: 1 },
     },
   },
   weft_xdp: {
-    size: 57,
+    size: 65,
     variables: {
       cfg_any_s: { offset: 16, size: 4 },
       cfg_dsr_info_always: { offset: 40, size: 1 },
-      cfg_events: { offset: 50, size: 1 },
-      cfg_icmp_per_s: { offset: 52, size: 4 },
-      cfg_maglev_seed: { offset: 44, size: 4 },
-      cfg_no_backend_reject: { offset: 49, size: 1 },
+      cfg_events: { offset: 58, size: 1 },
+      cfg_icmp_per_s: { offset: 60, size: 4 },
+      cfg_maglev_seed: { offset: 52, size: 4 },
+      cfg_masq_list: { offset: 42, size: 1 },
+      cfg_masquerade: { offset: 41, size: 1 },
+      cfg_native_mask: { offset: 48, size: 4 },
+      cfg_native_net: { offset: 44, size: 4 },
+      cfg_no_backend_reject: { offset: 57, size: 1 },
       cfg_snat_addr: { offset: 20, size: 4 },
       cfg_snat_port_max: { offset: 32, size: 2 },
       cfg_snat_port_min: { offset: 30, size: 2 },
@@ -603,8 +642,8 @@ export const CONFIG = {
       cfg_tcp_established_s: { offset: 8, size: 4 },
       cfg_tcp_syn_s: { offset: 4, size: 4 },
       cfg_test_ifindex: { offset: 24, size: 4 },
-      cfg_trace: { offset: 56, size: 1 },
-      cfg_track_flows: { offset: 48, size: 1 },
+      cfg_trace: { offset: 64, size: 1 },
+      cfg_track_flows: { offset: 56, size: 1 },
       cfg_xdp: { offset: 0, size: 1 },
       cfg_xdp_tx: { offset: 28, size: 1 },
     },

@@ -24,12 +24,14 @@ import { createLog } from '../lib/log.ts'
 import { DROP_REASONS, REASON_NAMES } from '../maps/drop-reasons.ts'
 import { encoded } from '../maps/codec.ts'
 import { EVENT_RING } from '../maps/events.ts'
+import { MASQUERADE_MAP } from '../maps/masquerade.ts'
 import { decodeCounter, METRIC_DIRECTIONS, metricIndex, metricKey, METRICS_MAP, readCounters } from '../maps/metrics.ts'
 import { RUNTIME_MAP } from '../maps/runtime.ts'
 import { PURGE_MAP, PURGE_PROGRAM, purgeElements } from '../maps/purge.ts'
 import { chooseDevices } from '../desired/devices.ts'
 import { DEVICE_MAP } from '../maps/device.ts'
 import { DeviceKeeper } from './devices.ts'
+import { Masquerade } from './masquerade.ts'
 import { findNodePlace } from './node-place.ts'
 import { Pipelines } from './pipelines.ts'
 import { requireManifestDirectory, startManifestSource } from '../sources/manifests/source.ts'
@@ -44,6 +46,7 @@ import { EndpointTarget } from '../targets/endpoints.ts'
 import { FlowPurge } from '../targets/flow-purge.ts'
 import { IpcacheTarget } from '../targets/ipcache.ts'
 import { LbTarget } from '../targets/lb/target.ts'
+import { MasqueradeTarget } from '../targets/masquerade.ts'
 import { EventMonitor } from '../targets/monitor.ts'
 import { podDevices } from '../targets/pod-devices.ts'
 import { writeDevices } from '../targets/device-map.ts'
@@ -51,6 +54,7 @@ import { readNetDevices } from '../targets/net-devices.ts'
 import { PodHookTarget } from '../targets/pod-hooks.ts'
 import { Datapath } from '../targets/programs.ts'
 import { RouteTarget } from '../targets/routes.ts'
+import { maskAddress, parseCidr } from '../types/address.ts'
 import { HealthChecks } from './health-checks.ts'
 import { agentView } from './view.ts'
 
@@ -157,6 +161,15 @@ export async function runAgent(
       stops.push(() => metrics.close())
     }
 
+    if (config.bpf.masquerade && config.ipMasqAgent.enabled) {
+      const masquerade = await Masquerade.start({
+        ...{ config: config.ipMasqAgent, clock, random, log, auditMs: config.auditInterval },
+        target: new MasqueradeTarget(datapath.maps[MASQUERADE_MAP.name]!),
+        onProblems: (problems) => writer.setProblems('ip-masq-agent', problems),
+      })
+      stops.push(() => masquerade.stop())
+    }
+
     const cluster = { name: config.clusterName, id: config.clusterId }
     // First, so that every gate is registered before the own cluster's opens: nothing of a remote cluster is pruned too early.
     if (config.clustermeshConfig !== undefined) {
@@ -206,6 +219,7 @@ function openDatapath(config: Config, place: NodePlace, devices: readonly NetDev
     acceleration: config.loadBalancer.acceleration,
     xdpTx: devices.every(({ kind }) => kind !== 'veth'),
     nodePorts: { first, last },
+    sockets: config.socketLB.enabled,
     mapSizes: {
       w_svc4_v1: services,
       w_rnat4_v1: services,
@@ -222,11 +236,27 @@ function openDatapath(config: Config, place: NodePlace, devices: readonly NetDev
       cfg_snat_secret: randomInt(2 ** 32),
       cfg_snat_port_min: last + 1,
       cfg_no_backend_reject: config.serviceNoBackendResponse === 'reject',
+      ...masqueradeVariables(config),
+      cfg_sock_host_only: config.socketLB.hostNamespaceOnly,
       cfg_dsr_info_always: config.loadBalancer.dsrInfo === 'always',
       cfg_trace: config.monitorTrace,
       cfg_maglev_seed: parseMaglevSeed(DEFAULT_MAGLEV_SEED).packet4,
     },
   })
+}
+
+function masqueradeVariables(config: Config): Record<string, boolean | number> {
+  const native = config.ipv4NativeRoutingCIDR === undefined ? undefined : parseCidr(config.ipv4NativeRoutingCIDR)
+  return {
+    cfg_masquerade: config.bpf.masquerade,
+    cfg_masq_list: config.bpf.masquerade && config.ipMasqAgent.enabled,
+    ...(native === undefined
+      ? {}
+      : {
+          cfg_native_net: networkOrder(native.address),
+          cfg_native_mask: networkOrder(maskAddress(0xffffffff as Address, native.bits)),
+        }),
+  }
 }
 
 /** Kernel settings that forwarding needs and that could not be made: forwarding goes on as far as it can. */
@@ -342,6 +372,11 @@ function packetCounts(map: BpfMap): PacketCount[] {
     }))
 }
 
+function masqueradeReport(config: Config, keeper: DeviceKeeper): StatusReport['datapath']['masquerading'] {
+  const exclusion = config.ipv4NativeRoutingCIDR ?? ''
+  return { ipMasqAgent: config.ipMasqAgent.enabled, devices: keeper.reports().map(({ name }) => name), exclusion }
+}
+
 function datapathReport(
   config: Config,
   datapath: Datapath,
@@ -365,6 +400,7 @@ function datapathReport(
       },
       { name: 'w_ipc_v1', entries: pipelines.ipcache.stats().actual, maxEntries: config.mapSizes.ipcache },
     ],
+    ...(config.bpf.masquerade ? { masquerading: masqueradeReport(config, keeper) } : {}),
     loadBalancer: {
       mode,
       dsrDispatch,

@@ -34,6 +34,8 @@ export interface DatapathOptions {
   /** XDP may send a frame back by the device it came by; not where one of the devices is a veth. */
   readonly xdpTx?: boolean
   readonly nodePorts: PortRange
+  /** False: calls of processes are left alone, and programs on the cgroup taken away. */
+  readonly sockets?: boolean
   /** Entries of maps by name, in place of the object's own. A pinned map of another size is refused. */
   readonly mapSizes?: Readonly<Record<string, number>>
   /** Values of `cfg_*` variables, for every object that has them. Node ports, the network namespace's cookie and kernel features are filled in. */
@@ -47,7 +49,10 @@ export interface ProgramHandle {
   readonly id: number
 }
 
-const POD_PROGRAM = 'weft_from_pod'
+const POD_PROGRAMS = [
+  { program: 'weft_to_pod', direction: 'egress' },
+  { program: 'weft_from_pod', direction: 'ingress' },
+] as const
 const SOCKET_PROGRAMS = ['weft_connect4', 'weft_sendmsg4', 'weft_recvmsg4', 'weft_getpeername4', 'weft_release']
 
 /** What is pinned under one bpffs. */
@@ -102,6 +107,7 @@ export class Datapath {
       for (const name of objectsFor(options.acceleration)) objects.push(load(name, options, places))
       datapath = new Datapath(options, places, lock, objects)
       datapath.#attachAll()
+      if (options.sockets === false) datapath.#attachments.forgetCgroup()
       return datapath
     } catch (error) {
       for (const pin of readdirSync(places.maps)) if (!before.has(pin)) unlinkSync(path.join(places.maps, pin))
@@ -146,17 +152,19 @@ export class Datapath {
 
   /** Devices that run the pods' program, the node's sides of their veths. */
   podDevices(): ReadonlySet<string> {
-    return new Set([...this.#podPins()].filter(([, pin]) => isInPlace(pin)).map(([device]) => device))
+    const counts = new Map<string, number>()
+    for (const { pin, device } of this.#podPins()) if (isInPlace(pin)) counts.set(device, (counts.get(device) ?? 0) + 1)
+    return new Set([...counts].filter(([, count]) => count === POD_PROGRAMS.length).map(([device]) => device))
   }
 
   /** Makes exactly these devices run the pods' program. A device that is gone takes its attachment with it. */
   setPodDevices(devices: readonly string[]): void {
-    const hooks = devices.map((device): Wanted => {
-      return { program: POD_PROGRAM, hook: { kind: 'tc', device, direction: 'ingress' } }
-    })
+    const hooks = devices.flatMap((device) =>
+      POD_PROGRAMS.map(({ program, direction }): Wanted => ({ program, hook: { kind: 'tc', device, direction } })),
+    )
     this.#attachments.attach(hooks.filter(({ program, hook }) => !this.#attachments.holds(program, hook)))
     const wanted = new Set(devices)
-    for (const [device, pin] of this.#podPins()) if (!wanted.has(device)) this.#attachments.forget(pin)
+    for (const { pin, device } of this.#podPins()) if (!wanted.has(device)) this.#attachments.forget(pin)
   }
 
   /** Makes exactly these devices run the programs of uplinks, and sets what forwarding by them needs. Never throws for one of them. */
@@ -166,9 +174,10 @@ export class Datapath {
     return this.#uplinks
   }
 
-  *#podPins(): Iterable<[device: string, pin: string]> {
-    for (const { pin, program, place } of this.#attachments.places())
-      if (program === POD_PROGRAM) yield [place.device, pin]
+  #podPins(): { readonly pin: string; readonly program: string; readonly device: string }[] {
+    return this.#attachments.places().flatMap(({ pin, program, place }) => {
+      return POD_PROGRAMS.some((each) => each.program === program) ? [{ pin, program, device: place.device }] : []
+    })
   }
 
   /** Calls a program that is attached to nothing with `args`; gives back what it made of them. Throws BpfError when it fails. */
@@ -190,9 +199,9 @@ export class Datapath {
   }
 
   #attachAll(): void {
-    const { cgroupRoot, uplink, devices = [uplink], nodePorts } = this.#options
+    const { cgroupRoot, uplink, devices = [uplink], nodePorts, sockets: bySockets = true } = this.#options
     this.#sysctls = setSysctls(devices, nodePorts)
-    const sockets = SOCKET_PROGRAMS.map((program): Wanted => {
+    const sockets = (bySockets ? SOCKET_PROGRAMS : []).map((program): Wanted => {
       return { program, hook: { kind: 'cgroup', directory: cgroupRoot } }
     })
     const states: UplinkState[] = []

@@ -21,6 +21,11 @@ export interface EndpointEntry {
   readonly isHost: boolean
 }
 
+/** A destination that pods go to with their own addresses. */
+export interface MasqueradeEntry {
+  readonly prefix: Cidr
+}
+
 /** A direct route to a node's pods. */
 export interface RouteEntry {
   readonly prefix: Cidr

@@ -47,4 +47,14 @@ __noinline __u32 device_source(ctx_t *ctx, __u32 daddr)
 	return dev && dev->addr ? dev->addr : addr;
 }
 
+/* The node's address on a device. */
+static __always_inline __be32 device_address(__u32 ifindex)
+{
+	struct dev_val *dev = device_lookup(ifindex);
+
+	if (!dev || !dev->addr)
+		dev = device_lookup(DEV_ALL);
+	return dev && dev->addr ? dev->addr : cfg_snat_addr;
+}
+
 #endif /* WEFT_DEVICE_H */

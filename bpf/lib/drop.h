@@ -24,6 +24,8 @@ enum drop_reason {
 	/* Encapsulated for a backend that is not on this node. */
 	DROP_HOST_UNREACHABLE = 164,
 	DROP_NAT_NO_MAPPING = 167,
+	/* Neither TCP nor UDP nor ICMP, from a pod to where its address means nothing. */
+	DROP_NAT_UNSUPPORTED_PROTO = 168,
 	DROP_NO_FIB = 169,
 	/* A pod that sends what only nodes may send. */
 	DROP_ENCAP_PROHIBITED = 170,

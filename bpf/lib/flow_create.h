@@ -111,48 +111,58 @@ __noinline int flow_claim(ctx_t *ctx, struct flow_key *key, const struct flow_va
 }
 
 /*
- * Both entries of a new flow to `be`; *rw is what to do with this packet. `replace`: an old entry has this key. The reverse
- * one comes first, so that no packet leaves whose answer would not be known.
+ * Both entries of a new flow. *answer is the reverse one's key but for the port, *flow whose it is; *rw becomes what to do with
+ * this packet. `replace`: an old entry has this key. The reverse one comes first, so that no packet leaves whose answer would
+ * not be known.
  */
-static __always_inline int flow_create(ctx_t *ctx, const struct pkt *p, __u32 svc_id, __u32 backend_id,
-				       const struct be_val *be, bool local, bool replace, __u32 now,
-				       struct flow_rw *rw)
+static __always_inline int flow_create_pair(ctx_t *ctx, const struct flow_key *key, __u8 tcp_flags, struct flow_key *answer,
+					    struct flow_val *flow, __u32 flags, bool replace, __u32 now,
+					    struct flow_rw *rw)
 {
-	struct flow_key twin_key = { .saddr = be->addr, .sport = be->port, .proto = p->key.proto };
-	struct flow_val flow = { .svc_id = svc_id, .backend_id = backend_id, .last_s = now, .created_s = now };
 	struct flow_val *other;
-	__u32 flags;
 	int err;
 
-	twin_key.daddr = local ? p->key.saddr : device_source(ctx, be->addr);
-	if (!twin_key.daddr)
-		return -DROP_NAT_NO_MAPPING;
-	flags = local ? FLOW_LOCAL : FLOW_SNAT;
-	if (p->key.proto == IPPROTO_TCP)
-		flags = flow_tcp_next(flags, p->tcp_flags);
-	flow.expires_s = now + flow_lifetime(flags, p->key.proto);
+	if (key->proto == IPPROTO_TCP)
+		flags = flow_tcp_next(flags, tcp_flags);
+	flow->last_s = now;
+	flow->created_s = now;
+	flow->expires_s = now + flow_lifetime(flags, key->proto);
 
-	flow.flags = flow_twin_flags(flags);
-	err = flow_claim(ctx, &twin_key, &flow, &p->key, now);
+	flow->flags = flow_twin_flags(flags);
+	err = flow_claim(ctx, answer, flow, key, now);
 	if (err)
 		return err;
 
-	flow.flags = flags;
-	flow_rw_set(&flow.rw, &p->key, twin_key.daddr, twin_key.saddr, twin_key.dport, twin_key.sport);
-	*rw = flow.rw;
-	err = flow_insert(&p->key, &flow, replace ? BPF_ANY : BPF_NOEXIST);
+	flow->flags = flags;
+	flow_rw_set(&flow->rw, key, answer->daddr, answer->saddr, answer->dport, answer->sport);
+	*rw = flow->rw;
+	err = flow_insert(key, flow, replace ? BPF_ANY : BPF_NOEXIST);
 	if (!err)
 		return 0;
 
 	/* Another CPU made this flow at the same moment: go with its choice. */
-	other = err == -EEXIST ? flow_lookup(&p->key) : NULL;
+	other = err == -EEXIST ? flow_lookup(key) : NULL;
 	if (other && other->rw.daddr == rw->daddr && other->rw.dport == rw->dport && other->rw.sport == rw->sport)
 		return 0;
-	flow_delete(&twin_key);
+	flow_delete(answer);
 	if (!other)
 		return -DROP_FLOW_CREATE_FAILED;
 	*rw = other->rw;
 	return 0;
+}
+
+/* A flow from outside to a service's backend. */
+static __always_inline int flow_create(ctx_t *ctx, const struct pkt *p, __u32 svc_id, __u32 backend_id,
+				       const struct be_val *be, bool local, bool replace, __u32 now,
+				       struct flow_rw *rw)
+{
+	struct flow_key answer = { .saddr = be->addr, .sport = be->port, .proto = p->key.proto };
+	struct flow_val flow = { .svc_id = svc_id, .backend_id = backend_id };
+
+	answer.daddr = local ? p->key.saddr : device_source(ctx, be->addr);
+	if (!answer.daddr)
+		return -DROP_NAT_NO_MAPPING;
+	return flow_create_pair(ctx, &p->key, p->tcp_flags, &answer, &flow, local ? FLOW_LOCAL : FLOW_SNAT, replace, now, rw);
 }
 
 #endif /* WEFT_FLOW_CREATE_H */

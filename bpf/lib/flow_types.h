@@ -25,6 +25,14 @@ enum flow_flag {
 	FLOW_DSR = 1 << 7,
 	/* Each packet of it says which service was asked. */
 	FLOW_DSR_INFO = 1 << 8,
+	/* A pod of this node towards the world, with the node's address. */
+	FLOW_MASQ = 1 << 9,
+	/* A service's client is a pod of this node, or the node. */
+	FLOW_CLIENT_HERE = 1 << 10,
+	/* A service's client is its own backend. */
+	FLOW_HAIRPIN = 1 << 11,
+	/* The world towards a pod of this node by the pod's own address: nothing is rewritten. */
+	FLOW_DIRECT = 1 << 12,
 };
 
 /* The packet as it arrives. */

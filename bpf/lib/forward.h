@@ -119,7 +119,8 @@ static __always_inline int forward(ctx_t *ctx, struct pkt *p, const struct flow_
 		.tos = p->tos,
 		.ipv4_src = rewrite_source(p, rw),
 		.ipv4_dst = rw->daddr,
-		.ifindex = ctx_ingress(ctx),
+		/* What the node itself sends came by no device. */
+		.ifindex = ctx_ingress(ctx) ?: ctx_ifindex(ctx),
 		/* 0 would make the kernel look at the device alone, and at merged segments not at all. */
 		.tot_len = forward_len(ctx, p),
 	};
@@ -138,6 +139,12 @@ static __always_inline int forward(ctx_t *ctx, struct pkt *p, const struct flow_
 	default:
 		return -DROP_NO_FIB;
 	}
+}
+
+/* A global function: its stack is needed only after flows have been made, which need theirs. */
+__noinline int forward_late(ctx_t *ctx, struct pkt *p, const struct flow_rw *rw)
+{
+	return p && rw ? forward(ctx, p, rw) : CTX_PASS;
 }
 
 #endif /* WEFT_FORWARD_H */

@@ -104,6 +104,12 @@ static __always_inline void icmp_note_sum(ctx_t *ctx, __u16 quoted)
 {
 }
 
+/* To the sender, which may be the node itself. */
+static __always_inline int icmp_back(ctx_t *ctx, const struct pkt *p)
+{
+	return forward_by(ctx, ctx_ifindex(ctx));
+}
+
 #else
 
 static __always_inline int icmp_make_room(ctx_t *ctx, __u32 quote_end)
@@ -117,6 +123,11 @@ static __always_inline int icmp_make_room(ctx_t *ctx, __u32 quote_end)
 static __always_inline void icmp_note_sum(ctx_t *ctx, __u16 quoted)
 {
 	bpf_csum_update(ctx, (__u16)~quoted);
+}
+
+static __always_inline int icmp_back(ctx_t *ctx, const struct pkt *p)
+{
+	return p->say_inward ? bpf_redirect(ctx_ifindex(ctx), BPF_F_INGRESS) : forward_by(ctx, ctx_ifindex(ctx));
 }
 
 #endif
@@ -179,7 +190,7 @@ __noinline int icmp_send(ctx_t *ctx, const struct pkt *p)
 		return CTX_DROP;
 	icmp_note_sum(ctx, csum_fold(sum + old));
 	ctx_mark_done(ctx);
-	return forward_by(ctx, ctx_ifindex(ctx));
+	return icmp_back(ctx, p);
 }
 
 #endif /* WEFT_ICMP_SEND_H */

@@ -9,6 +9,8 @@
 #include "endpoint.h"
 #include "flow_create.h"
 #include "forward.h"
+#include "here.h"
+#include "masquerade.h"
 #include "metrics.h"
 #include "own_connection.h"
 #include "parse.h"
@@ -178,6 +180,37 @@ static __always_inline bool ns_is_own_answer(const struct pkt *p)
 	return pkt_is_syn_ack(p) && p->key.daddr == cfg_snat_addr && bpf_ntohs(p->key.dport) < cfg_snat_port_min;
 }
 
+/*
+ * A flow that began on this node, or that is nobody's but a pod's: what comes in from outside can only be an answer. Answers
+ * to a pod that masquerades go to the stack, which routes them to it.
+ */
+static __always_inline int ns_inner(ctx_t *ctx, struct pkt *p, struct flow_val *flow, __u32 now, bool *done)
+{
+	struct flow_rw rw;
+
+	if (flow->flags & FLOW_DIRECT)
+		here_touch(ctx, flow, p, now);
+	if (!(flow->flags & FLOW_REV) || flow->flags & (FLOW_DIRECT | FLOW_HAIRPIN))
+		return CTX_PASS;
+	if (flow->flags & FLOW_CLIENT_HERE)
+		return here_answer(ctx, p, flow, now, done);
+	*done = true;
+	p->answer = true;
+	here_touch(ctx, flow, p, now);
+	rw = flow->rw;
+	return here_deliver(ctx, p, &rw);
+}
+
+/* A packet of no known flow. */
+static __always_inline int ns_unknown(ctx_t *ctx, struct pkt *p, const struct flow_val *old, __u32 now, bool *done)
+{
+	int verdict = ns_new(ctx, p, old, now, done);
+
+	if (cfg_masquerade && verdict == CTX_PASS && !*done && (!old || flow_is_over(old, now)) && !ctx_is_dry(ctx))
+		masq_note_direct(p, now);
+	return verdict;
+}
+
 /* A verdict, or the negative reason of a drop. *done: the packet belongs to a service. */
 static __always_inline int ns_ingress(ctx_t *ctx, struct pkt *p, bool *done)
 {
@@ -193,7 +226,7 @@ static __always_inline int ns_ingress(ctx_t *ctx, struct pkt *p, bool *done)
 		return ns_fragment(p);
 	if (parsed)
 		return parsed < 0 ? parsed : ns_other(p);
-	if (ns_is_own_answer(p))
+	if (ns_is_own_answer(p) && !here_is_used(clock_s()))
 		return CTX_PASS;
 	if (unlikely(dsr_is_outer(p)) && dsr_is_own_address(p->key.daddr)) {
 #ifdef WEFT_XDP
@@ -208,9 +241,11 @@ static __always_inline int ns_ingress(ctx_t *ctx, struct pkt *p, bool *done)
 	now = cfg_track_flows ? clock_s() : 0;
 	if (cfg_track_flows)
 		flow = flow_lookup(&p->key);
+	if (flow && unlikely(flow->flags & FLOW_INNER) && !flow_is_over(flow, now))
+		return ns_inner(ctx, p, flow, now, done);
 	/* Answers of backends on this node do not come from outside. */
 	if (!flow || (flow->flags & (FLOW_REV | FLOW_LOCAL)) == (FLOW_REV | FLOW_LOCAL) || !ns_flow_holds(ctx, flow, p, now))
-		return ns_new(ctx, p, flow, now, done);
+		return ns_unknown(ctx, p, flow, now, done);
 	*done = true;
 	if (flow->flags & FLOW_REV) {
 		p->say_from = cfg_snat_addr;

@@ -50,6 +50,8 @@ struct pkt {
 	__u8 hide_reporter;
 	/* From a backend to its client. */
 	__u8 answer;
+	/* Its sender is behind this device's ingress, not its egress: the node itself. */
+	__u8 say_inward;
 	/* If this packet is dropped: what its sender is told, as type << 8 | code (0: nothing), by whom, and the MTU. */
 	__u16 say;
 	__u32 quote_l4_off;

@@ -20,6 +20,8 @@ const volatile __u16 cfg_nodeport_min = 30000;
 const volatile __u16 cfg_nodeport_max = 32767;
 /* Cookie of the node's network namespace; 0: the initial one. */
 const volatile __u64 cfg_host_netns_cookie = 0;
+/* Calls of processes in pods are left alone: their packets are translated. */
+const volatile bool cfg_sock_host_only = false;
 /* bpf_set_retval in these hooks: Linux 6.1. Without it a refused call fails with EPERM. */
 const volatile bool cfg_set_retval = true;
 
@@ -165,6 +167,8 @@ static __always_inline int sock_translate(struct bpf_sock_addr *ctx)
 	__u32 id;
 
 	if (call.proto != IPPROTO_TCP && call.proto != IPPROTO_UDP)
+		return SOCK_ALLOW;
+	if (cfg_sock_host_only && !sock_in_host_netns(ctx))
 		return SOCK_ALLOW;
 	svc = sock_service(ctx, &call);
 	if (!svc)

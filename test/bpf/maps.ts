@@ -13,6 +13,7 @@ import {
   type FlowTuple,
   type FlowValueFields,
 } from '../../agent/maps/flow.ts'
+import { MASQUERADE_MAP, masqueradeKey, masqueradeValue } from '../../agent/maps/masquerade.ts'
 import { MAPS } from '../../agent/maps/layout.gen.ts'
 import { decodeCounter, METRIC_DIRECTIONS, metricIndex, METRICS_MAP } from '../../agent/maps/metrics.ts'
 import { DROP_REASONS } from '../../agent/maps/drop-reasons.ts'
@@ -96,6 +97,7 @@ export class DatapathMaps {
       MAPS.w_frag4_v1.name,
       DEVICE_MAP.name,
       SOURCE_RANGE_MAP.name,
+      MASQUERADE_MAP.name,
     ]) {
       const map = this.get(name)
       const { keys, count } = map.dump()
@@ -104,6 +106,11 @@ export class DatapathMaps {
     for (const id of this.usedBackends) this.removeBackend(id)
     for (const prefix of this.usedPrefixes) this.get(IPCACHE_MAP.name).delete(encoded(ipcacheKey, cidr(prefix)))
     this.usedPrefixes.clear()
+    this.forgetClientsHere()
+  }
+
+  forgetClientsHere(): void {
+    this.get(MAPS.w_here_v1.name).update(encoded(slotKey, 0), encoded(slotValue, 0))
   }
 
   addBackend(spec: BackendSpec): void {
@@ -173,6 +180,19 @@ export class DatapathMaps {
 
   removeEndpoint(text: string): void {
     this.get(ENDPOINT_MAP.name).delete(encoded(endpointKey, address(text)))
+  }
+
+  /** Destinations that pods go to with their own address. */
+  addUnmasqueraded(text: string): void {
+    this.put(MASQUERADE_MAP.name, masqueradeKey, cidr(text), masqueradeValue, 0)
+  }
+
+  addIpcache(text: string, identity: number, tunnel?: string): void {
+    this.usedPrefixes.add(text)
+    this.put(IPCACHE_MAP.name, ipcacheKey, cidr(text), ipcacheValue, {
+      ...{ identity, clusterId: 2, remoteCluster: true, isNode: false, takesDsr: false },
+      tunnel: tunnel === undefined ? undefined : address(tunnel),
+    })
   }
 
   addSourceRange(serviceId: number, text: string): void {

@@ -243,6 +243,7 @@ export class Roads {
       this.attach(netdev, 'weft_to_netdev', device, 'egress')
     }
     this.attach(netdev, 'weft_from_pod', 'p0', 'ingress')
+    this.attach(netdev, 'weft_to_pod', 'p0', 'egress')
     if (this.mode !== 'tc') this.attachXdp(netdev, rodata)
     const maps = new DatapathMaps((name) => netdev.map(name), ifIndex)
     for (const name of ['n0', 'n1']) maps.addDevice({ name, address: NODE, xdp: this.mode !== 'tc' })

@@ -71,6 +71,7 @@ const MAX_ENTRIES = {
   w_frag4_v1: 1024,
   w_dev_v1: 16,
   w_srcr4_v1: 1024,
+  w_masq4_v1: 1024,
 }
 
 /** Where the built objects are, seen from the sources and from the compiled tests alike. */
@@ -89,12 +90,13 @@ export function be32(text: string): Buffer {
 
 export type Config = Readonly<Record<string, RodataValue>>
 
-export type Hook = 'ingress' | 'egress' | 'pod' | 'xdp'
+export type Hook = 'ingress' | 'egress' | 'pod' | 'to-pod' | 'xdp'
 
 const PROGRAMS: Readonly<Record<Hook, { object: string; program: string; device: 'up0' | 'pod0' }>> = {
   ingress: { object: 'weft_netdev', program: 'weft_from_netdev', device: 'up0' },
   egress: { object: 'weft_netdev', program: 'weft_to_netdev', device: 'up0' },
   pod: { object: 'weft_netdev', program: 'weft_from_pod', device: 'pod0' },
+  'to-pod': { object: 'weft_netdev', program: 'weft_to_pod', device: 'pod0' },
   xdp: { object: 'weft_xdp', program: 'weft_xdp_uplink', device: 'up0' },
 }
 

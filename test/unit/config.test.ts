@@ -249,8 +249,8 @@ describe('settings', () => {
       expect(new Set(settings.map((setting) => setting.flag)).size).toBe(settings.length)
       expect(new Set(settings.map((setting) => setting.env)).size).toBe(settings.length)
       for (const setting of settings) {
-        expect(setting.flag).toMatch(/^--[a-z]+(-[a-z]+)* [<[]\w+[\]>]$/)
-        expect(setting.env).toMatch(/^WEFT_[A-Z]+(_[A-Z]+)*$/)
+        expect(setting.flag).toMatch(/^--[a-z0-9]+(-[a-z]+)* [<[]\w+[\]>]$/)
+        expect(setting.env).toMatch(/^WEFT_[A-Z0-9]+(_[A-Z]+)*$/)
         expect(setting.description).not.toBe('')
       }
     },

@@ -4,6 +4,7 @@ import { DEFAULT_BPF_ROOT } from '../context.ts'
 import { addBackend } from './backend.ts'
 import { addCt } from './ct.ts'
 import { addIpcache } from './ipcache.ts'
+import { addIpmasq } from './ipmasq.ts'
 import { addLb } from './lb.ts'
 import { addMaglev } from './maglev.ts'
 import { addMetrics } from './metrics.ts'
@@ -24,6 +25,7 @@ export function addBpf(program: Command, context: CliContext): void {
   addMaglev(bpf, context)
   addCt(bpf, context)
   addIpcache(bpf, context)
+  addIpmasq(bpf, context)
   addMetrics(bpf, context)
   addSrcrange(bpf, context)
 }

@@ -71,6 +71,11 @@ export class Attachments {
     detachPin(pin)
   }
 
+  /** Takes away what is attached to no device: programs for calls of processes. */
+  forgetCgroup(): void {
+    for (const name of pinsIn(this.#dir)) if (parsePin(name) === undefined) this.forget(path.join(this.#dir, name))
+  }
+
   /** Lets go of the handles; everything in the kernel stays. */
   close(): void {
     for (const attachment of this.#held.values()) attachment.close()

@@ -75,7 +75,13 @@ export class Node {
     if (found !== undefined) return found
     const { portMin, portMax } = tight ? TIGHT : WIDE
     // No limit to the errors that are sent: it counts by the second.
-    const config: Config = { cfg_snat_port_min: portMin, cfg_snat_port_max: portMax, cfg_icmp_per_s: 0x7fffffff }
+    const config: Config = {
+      cfg_snat_port_min: portMin,
+      cfg_snat_port_max: portMax,
+      cfg_icmp_per_s: 0x7fffffff,
+      // The model knows clients outside alone.
+      ...(hook === 'xdp' ? {} : { cfg_inside: false }),
+    }
     const ctx = hook === 'xdp' ? XDP_MD_BYTES : SKB_BYTES
     const run = this.world.program(hook, config).prepareTestRun({ data: LONGEST, out: LONGEST + 512, ctx })
     const ifindex = this.world.ifindex(hook)

@@ -7,6 +7,8 @@ import { FORWARD } from './forward.ts'
 import { FRAGMENTS } from './fragments.ts'
 import { ICMP_ERRORS } from './icmp-errors.ts'
 import { ICMP_SENT } from './icmp-sent.ts'
+import { INSIDE } from './inside.ts'
+import { MASQUERADE } from './masquerade.ts'
 import { PORTS } from './ports.ts'
 import { REFUSE } from './refuse.ts'
 import { SOURCE_RANGES } from './source-ranges.ts'
@@ -21,6 +23,8 @@ export const TABLES: readonly (readonly [subject: string, cases: readonly Case[]
   ['devices', DEVICES],
   ['flow state', STATE],
   ['source ports', PORTS],
+  ['clients on this node', INSIDE],
+  ['masquerading', MASQUERADE],
   ['fragments', FRAGMENTS],
   ['ICMP errors', ICMP_ERRORS],
   ['ICMP errors of our own', ICMP_SENT],
