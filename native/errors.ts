@@ -45,6 +45,7 @@ export const Errno = {
   ENOLINK: 67,
   EOPNOTSUPP: 95,
   ENOBUFS: 105,
+  ESTALE: 116,
   ENOTSUPP: 524,
 } as const
 

@@ -53,9 +53,11 @@ import { writeDevices } from '../targets/device-map.ts'
 import { readNetDevices } from '../targets/net-devices.ts'
 import { PodHookTarget } from '../targets/pod-hooks.ts'
 import { Datapath } from '../targets/programs.ts'
+import type { GoneBackend } from '../targets/stale-sockets.ts'
 import { RouteTarget } from '../targets/routes.ts'
 import { maskAddress, parseCidr } from '../types/address.ts'
 import { HealthChecks } from './health-checks.ts'
+import { openStaleSockets } from './stale-sockets.ts'
 import { agentView } from './view.ts'
 
 const clock = systemClock
@@ -109,8 +111,10 @@ export async function runAgent(
     stops.push(() => keeper.stop())
 
     const purge = openFlowPurge(datapath, log)
-    const lb = openLoadBalancer(datapath.maps, clock, purge)
+    const sockets = openStaleSockets({ maps: datapath.maps, cgroupRoot: config.cgroupRoot, tables, clock, log })
+    const lb = openLoadBalancer(datapath.maps, clock, { purge, sockets })
     stops.push(() => purge.close())
+    stops.push(() => sockets.close())
     stops.push(() => lb.close())
     const restored = await lb.load()
     const snapshot = liveSnapshot(
@@ -308,8 +312,19 @@ function openFlowPurge(datapath: Datapath, log: Log): FlowPurge {
   })
 }
 
-/** The load balancer's target over its four maps, by C name. With `purge`, ids are used again only when no flow has them. */
-export function openLoadBalancer(maps: Readonly<Record<string, BpfMap>>, clock: Clock, purge?: FlowPurge): LbTarget {
+/** Who clears up behind the load balancer. */
+interface Cleaners {
+  /** Ids are used again only when no flow has them. */
+  readonly purge?: FlowPurge
+  readonly sockets?: { gone(backend: GoneBackend): void }
+}
+
+/** The load balancer's target over its four maps, by C name. */
+export function openLoadBalancer(
+  maps: Readonly<Record<string, BpfMap>>,
+  clock: Clock,
+  { purge, sockets }: Cleaners = {},
+): LbTarget {
   const services = maps['w_svc4_v1']!
   const slots = maps['w_slot_v1']!.mmap()
   const backends = maps['w_be4_v1']!.mmap()
@@ -327,6 +342,7 @@ export function openLoadBalancer(maps: Readonly<Record<string, BpfMap>>, clock: 
     clock,
     graceMs: GRACE_MS,
     onRangesChanged: (id) => purge?.purge({ services: [id] }),
+    onBackendGone: (backend) => sockets?.gone(backend),
   })
 }
 

@@ -13,6 +13,9 @@ const PROTOCOLS: readonly Protocol[] = [6, 17, 132]
 /** Weight of a backend read back from a map, which holds none: the default. */
 const DEFAULT_WEIGHT = 100
 
+/** Told of a backend that no service has any more. */
+export type BackendGone = (backend: Pick<SlotBackend, 'address' | 'port' | 'protocol'>) => void
+
 /**
  * The backend array: one id per (address, port, protocol, cluster), shared by all services and counted.
  *
@@ -29,8 +32,9 @@ export class BackendStore {
   readonly #refs: Uint32Array
   readonly #lane: number
   readonly #leaving: GraceQueue
+  readonly #onGone: BackendGone | undefined
 
-  constructor(map: ArrayView, ids: Ids, leaving: GraceQueue) {
+  constructor(map: ArrayView, ids: Ids, leaving: GraceQueue, onGone?: BackendGone) {
     this.#words = map.u32
     this.#stride = map.stride / 4
     this.#ids = ids
@@ -38,6 +42,7 @@ export class BackendStore {
     this.#lane = ids.capacity + 1
     this.#refs = new Uint32Array(this.#lane * LANES)
     this.#leaving = leaving
+    this.#onGone = onGone
   }
 
   /** One more reference; writes the element when it is new or not as it should be. Throws WeftError `map-full`. */
@@ -115,9 +120,12 @@ export class BackendStore {
 
   /** The grace of `id` is over: gone for good. */
   expire(id: number): void {
+    const address = this.#index.addressOf(id) as Address
+    const rest = this.#index.restOf(id)
     this.#clear(id)
     this.#index.remove(id)
     this.#ids.release(id)
+    this.#onGone?.({ address, port: rest & 0xffff, protocol: protocolOf(rest) })
   }
 
   /** Lowest state number that any group wants; 0 for none. */

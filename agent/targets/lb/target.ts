@@ -6,6 +6,7 @@ import type { FrontendRecord } from './record.ts'
 import type { ArrayView, HashView, Ids, MaglevBuilder, Spans } from './views.ts'
 import { NO_FAILURES } from '../../reconcile/target.ts'
 import { SERVICE_FLAGS } from '../../types/service-flags.ts'
+import type { BackendGone } from './backends.ts'
 import { BackendStore } from './backends.ts'
 import {
   decodeKey,
@@ -56,6 +57,8 @@ export interface LbOptions {
   readonly graceMs: number
   /** Told of a service whose flows may be of clients that it no longer admits. */
   readonly onRangesChanged?: ((serviceId: number) => void) | undefined
+  /** Told of each backend when its grace is over. */
+  readonly onBackendGone?: BackendGone | undefined
 }
 
 export interface LbStats {
@@ -97,7 +100,7 @@ export class LbTarget implements Target<Frontend> {
     this.#graceMs = graceMs
     this.#leavingBackends = new GraceQueue(clock, graceMs)
     this.#leavingServices = new GraceQueue(clock, graceMs)
-    this.#backends = new BackendStore(maps.backends, options.backendIds, this.#leavingBackends)
+    this.#backends = new BackendStore(maps.backends, options.backendIds, this.#leavingBackends, options.onBackendGone)
     this.#services = new ServiceStore(maps.reverse, options.serviceIds, this.#leavingServices)
     this.#ranges = new RangeStore(maps.ranges)
     this.#groups = new GroupStore(maps.slots, options.regions, this.#backends, options.maglev)
