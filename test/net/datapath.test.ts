@@ -123,8 +123,8 @@ describe('a datapath', () => {
       ...SOCKETS.map((name) => `weft_${name} ${sandbox.cgroup}`),
       `weft_from_netdev ${UPLINK} ingress`,
       `weft_to_netdev ${UPLINK} egress`,
-      'weft_from_pod lxc1 ingress',
       'weft_to_pod lxc1 egress',
+      'weft_from_pod lxc1 ingress',
     ])
     expect(inKernel(report)).toHaveLength(9)
     expect(Object.keys(report.mapIds)).toEqual(
