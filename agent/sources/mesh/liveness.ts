@@ -74,7 +74,8 @@ export class Liveness {
         this.#settledSince = undefined
         this.#options.onExpired()
       }
-    } else if (this.#unreachable && this.#settledSince !== undefined && now - this.#settledSince >= holdDownMs) {
+    } else if (this.#unreachable && this.#settledSince !== undefined && this.#last - this.#settledSince >= holdDownMs) {
+      // What counts is a sign of life at the end of the hold-down: time alone goes by for the dead too.
       this.#unreachable = false
       this.#expired = false
       this.#options.onReturned()

@@ -57,6 +57,17 @@ test('a peer that goes again within the hold-down was never back', () => {
   expect(log).toEqual(['unreachable 10000'])
 })
 
+test('a peer that falls silent within the hold-down was never back, however long its session stands', () => {
+  liveness.settled(true)
+  clock.step(11_000)
+  liveness.settled(false)
+  alive(1000)
+  liveness.settled(true)
+  alive(1000)
+  clock.step(60_000)
+  expect(log).toEqual(['unreachable 10000'])
+})
+
 test('a session that only slept returns after the hold-down', () => {
   liveness.settled(true)
   clock.step(12_000)
