@@ -1,14 +1,62 @@
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually } from '../eventually.ts'
 import type { KubernetesObject } from '../lab/objects.ts'
 import { podObject } from '../lab/objects.ts'
 import { explained } from '../lab/service-view.ts'
+import { Story } from '../lab/story/story.ts'
 import type { ClusterSpec, NodeSpec, PodSpec } from '../lab/topology.ts'
 import { ClustersLab } from './lab-clusters-fixture.ts'
 
 /** What clients outside the cluster get of a service: real sockets, real pods, two nodes they may enter by. */
 
 const UP_TIMEOUT_MS = 120_000
+/** Connects, is silent until a file appears, then asks; what came of it. */
+const IDLE = `
+const [, host, port, directory] = process.argv
+const fs = require('node:fs')
+const socket = require('node:net').connect(Number(port), host, () => {
+  fs.writeFileSync(directory + '/connected', '')
+  const timer = setInterval(() => {
+    if (!fs.existsSync(directory + '/go')) return
+    clearInterval(timer)
+    socket.write('GET / HTTP/1.1\\r\\nHost: pod\\r\\n\\r\\n')
+  }, 20)
+})
+const end = (what) => (console.log(what), process.exit())
+socket.setTimeout(30000, () => end('silence'))
+socket.on('data', () => end('answer'))
+socket.on('error', (error) => end(error.code))
+socket.on('end', () => end('end'))
+`
+/** Serves port 9000 with what it is sent. */
+const ECHO = `require("node:net").createServer((socket) => socket.on("error", () => socket.destroy()).pipe(socket)).listen(9000)`
+/** Connections one after the other from one port, ended by a reset of ours or by the server: who took them. */
+const SAME_PORT = `
+const [, host, port, how, count] = process.argv
+async function one() {
+  const socket = require('node:net').connect({ host, port: Number(port), localPort: 45123 })
+  let text = ''
+  await new Promise((resolve, reject) => {
+    socket.setTimeout(5000, () => reject(new Error('silence')))
+    socket.on('error', reject)
+    socket.on('close', resolve)
+    socket.on('data', (data) => {
+      text += data
+      if (how === 'reset') socket.resetAndDestroy()
+    })
+    socket.write('GET / HTTP/1.1\\r\\nHost: pod\\r\\n' + (how === 'reset' ? '' : 'Connection: close\\r\\n') + '\\r\\n')
+  })
+  return /Hostname: (\\S+)/.exec(text)[1]
+}
+async function all() {
+  const seen = new Set()
+  for (let i = 0; i < Number(count); i++) seen.add(await one())
+  console.log([...seen].sort().join(' '))
+}
+all()
+`
 const EACH_ANEW = '-s -H "Connection: close" --connect-timeout 1 -m 3'
 
 describe('a service from outside', { timeout: 90_000 }, () => {
@@ -32,11 +80,21 @@ describe('a service from outside', { timeout: 90_000 }, () => {
     readonly annotations?: Readonly<Record<string, string>>
     readonly spec?: object
     readonly ports?: readonly object[]
+    /** Port of the endpoints. */
+    readonly target?: number
     /** Undefined: the pods with the label. */
     readonly endpoints?: readonly object[]
   }
 
-  const objects = ({ name, vip, annotations = {}, spec = {}, ports = [{ port: 80 }], endpoints }: Wish): object[] => [
+  const objects = ({
+    name,
+    vip,
+    annotations = {},
+    spec = {},
+    ports = [{ port: 80 }],
+    target = 80,
+    endpoints,
+  }: Wish): object[] => [
     {
       ...{ apiVersion: 'v1', kind: 'Service', metadata: { name, namespace: 'default', annotations } },
       spec: {
@@ -55,7 +113,7 @@ describe('a service from outside', { timeout: 90_000 }, () => {
               ...{ name: `${name}-1`, namespace: 'default' },
               labels: { 'kubernetes.io/service-name': name },
             },
-            ports: [{ port: 80 }],
+            ports: [{ port: target }],
             endpoints,
           },
         ]),
@@ -68,14 +126,20 @@ describe('a service from outside', { timeout: 90_000 }, () => {
   const DRAINS = { ready: false, serving: true, terminating: true }
 
   /** Waits until a node chooses exactly these pods for an address, and has that in its kernel. */
-  const chooses = (node: NodeSpec, name: string, address: string, pods: readonly PodSpec[]): Promise<unknown> =>
+  const chooses = (
+    node: NodeSpec,
+    name: string,
+    address: string,
+    pods: readonly PodSpec[],
+    port = 80,
+  ): Promise<unknown> =>
     eventually(
       async () => {
         const { frontends } = await explained(mesh.lab.paths, node.name, `default/${name}`)
         const found = frontends.find((each) => each.address === address)
         expect(found?.state).toBe('done')
         const selected = (found?.backends ?? []).filter((each) => each.selected).map((each) => each.address)
-        expect(selected.sort()).toEqual(pods.map((pod) => `${pod.ip}:80/TCP`).sort())
+        expect(selected.sort()).toEqual(pods.map((pod) => `${pod.ip}:${String(port)}/TCP`).sort())
       },
       { what: `${node.name} chooses ${pods.map((pod) => pod.name).join(' ')} for ${address}`, timeoutMs: 20_000 },
     )
@@ -225,6 +289,62 @@ describe('a service from outside', { timeout: 90_000 }, () => {
     } finally {
       expect(await stream.stop()).toEqual({ gap: false, pods: [leaving.name] })
     }
+  })
+
+  describe('a NodePort with SNAT', () => {
+    const nodePort = 30207
+    const place = `${first.ip}:${String(nodePort)}`
+    const [leaving, staying] = [podOn(second), podOn(first)]
+    const serve = async (name: string, pods: readonly PodSpec[], target = 80): Promise<void> => {
+      const spec = { type: 'NodePort' }
+      const endpoints = pods.map((pod) => endpointOf(pod))
+      await mesh.apply(west, objects({ name, spec, ports: [{ port: 80, nodePort }], target, endpoints }))
+      await chooses(first, name, `${place}/TCP`, pods, target)
+    }
+    const script = (text: string, ...args: string[]): Promise<string> =>
+      mesh.lab.exec('client', [process.execPath, '-e', text, first.ip, String(nodePort), ...args])
+
+    test.each([
+      ['here', staying],
+      ['elsewhere', eastPods[0]!],
+    ])(
+      'data for a backend that is gone is answered with a reset by the service, the next one being %s',
+      async (_, next) => {
+        // A port that no other service leads to.
+        const target = 9000
+        const backend = `${leaving.ip}:${String(target)}/TCP`
+        const backends = (): Promise<string> => on(first.name, 'weft bpf lb list --backends -o json')
+        const directory = path.join(mesh.lab.paths.state, 'idle')
+        rmSync(directory, { recursive: true, force: true })
+        mkdirSync(directory)
+        const story = new Story(mesh.lab, () => undefined)
+        const server = story.background(`lab exec west/${leaving.name} -- ${process.execPath} -e '${ECHO}'`, 'echo')
+        try {
+          await serve('ports', [leaving], target)
+          expect(await backends()).toContain(backend)
+          await eventually(() => on('client', `nc -z -w 1 ${first.ip} ${String(nodePort)}`), { what: 'a server' })
+          const outcome = script(IDLE, directory)
+          await eventually(() => expect(existsSync(path.join(directory, 'connected'))).toBe(true), {
+            what: 'a connection',
+          })
+          await serve('ports', [next], target)
+          await eventually(async () => expect(await backends()).not.toContain(backend), {
+            what: 'the backend is gone for good',
+            timeoutMs: 20_000,
+            everyMs: 200,
+          })
+          writeFileSync(path.join(directory, 'go'), '')
+          expect((await outcome).trim()).toBe('ECONNRESET')
+        } finally {
+          await server.stop()
+        }
+      },
+    )
+
+    test.each(['reset', 'close'])('a SYN on a flow that was ended by a %s chooses anew', async (how) => {
+      await serve('ports', [leaving, staying])
+      expect((await script(SAME_PORT, how, '24')).trim()).toBe([leaving.name, staying.name].sort().join(' '))
+    })
   })
 
   test('the algorithm and the size of its table change while connections run, and none is lost', async () => {
