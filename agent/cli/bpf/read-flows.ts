@@ -14,6 +14,10 @@ const FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
   [FLOW_FLAGS.RST, 'rst'],
   [FLOW_FLAGS.DSR, 'dsr'],
   [FLOW_FLAGS.DSR_INFO, 'dsr-info'],
+  [FLOW_FLAGS.MASQ, 'masq'],
+  [FLOW_FLAGS.CLIENT_HERE, 'client-here'],
+  [FLOW_FLAGS.HAIRPIN, 'hairpin'],
+  [FLOW_FLAGS.DIRECT, 'direct'],
 ]
 
 /** All flows, both entries of each; `now` is CLOCK_MONOTONIC in seconds, the datapath's clock. */
