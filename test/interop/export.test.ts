@@ -28,13 +28,13 @@ function services(dump: ReadonlyMap<string, string>): Records {
   )
 }
 
-/** Importers put their own word for where a node comes from. */
+/** Importers put their own word for where a node comes from, and do not know what weft adds. */
 function nodes(dump: ReadonlyMap<string, string>): Records {
   return new Map(
-    under(dump, NODES).map(([tail, text]) => [
-      `east/${tail}`,
-      { ...(JSON.parse(text) as object), Source: 'clustermesh' },
-    ]),
+    under(dump, NODES).map(([tail, text]) => {
+      const { weft: _, ...node } = JSON.parse(text) as Record<string, unknown>
+      return [`east/${tail}`, { ...node, Source: 'clustermesh' }]
+    }),
   )
 }
 
@@ -109,6 +109,7 @@ describe.each(PEERS)('%s reads what weft exports', (peer) => {
       ['empty', 'headless', 'rolling', 'unnamed', 'webpod'].map((name) => `default/${name}`),
     )
     expect(dump.get(`${SERVICES}default/rolling`)).toContain('"weft":{"backends":')
+    expect(dump.get(`${NODES}east-worker`)).toContain('"weft":{"dsr":true}')
     expect([nodes(dump).size, ips(dump).size, identities(dump).size]).toEqual([1, 3, 2])
 
     const watch = await watched(east.etcd.url)
