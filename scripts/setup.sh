@@ -47,6 +47,7 @@ need_command cpio cpio
 need_command nsenter util-linux
 need_command tcpdump tcpdump
 need_command nc netcat-openbsd
+need_command openssl openssl
 need_command gcc gcc
 compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(libfaketime)
 [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
