@@ -61,6 +61,7 @@ export interface Config extends EgressConfig {
     readonly enabled: boolean
     readonly intervalMs: number
     readonly timeoutMs: number
+    readonly holdDownMs: number
     readonly maxPerSecond: number
   }
   readonly mapSizes: {
@@ -276,6 +277,13 @@ const AGENT: SettingTable<Config> = {
     default: 1000,
     allowed: 'milliseconds from 50 to 10000',
     description: 'how long a backend may take to accept a connection, in ms',
+    value: '<ms>',
+  },
+  'probes.holdDownMs': {
+    schema: form.integer(0, 600_000),
+    default: 2000,
+    allowed: 'milliseconds from 0 to 600000',
+    description: 'how long a backend that was found dead must answer before it is used again, in ms',
     value: '<ms>',
   },
   'probes.maxPerSecond': {

@@ -7,8 +7,8 @@ import { ClusterBook } from './cluster-book.ts'
  *
  * INVARIANTS
  * - At most `maxPerSecond × (s + 0.2)` probes, but at least one, are due in any `s` seconds; each cluster gets its turn.
- * - A backend is dead after three failures in a row and alive again with one answer. Silence counts only where there was an
- *   answer before: a backend behind a filter that lets this node through to nothing is not dead.
+ * - A backend is dead after three failures in a row, and alive again with an answer at the end of a hold-down in which none
+ *   was missing. Silence counts only where there was an answer before: a backend behind a filter that lets this node through to nothing is not dead.
  * - A cluster answers for as long as one of its backends did within three intervals.
  */
 export class ProbeBook {

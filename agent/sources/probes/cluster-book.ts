@@ -8,6 +8,8 @@ export const FAILURES = 3
 export const SAMPLE = 8
 /** Intervals for which one answer speaks for the way to its cluster. */
 const FRESH = 3
+/** Into how many parts the hold-down is cut: a backend that is back is asked after each. */
+const HOLD_PARTS = 4
 /** Intervals after a death during which all backends of the cluster are asked: what took one may have taken others. */
 const ALARM = 10
 
@@ -16,6 +18,8 @@ interface Known {
   readonly services: Set<ServiceName>
   answered: boolean
   failures: number
+  /** Of a dead one: since when it has answered every time; undefined: it did not, the last time. */
+  backSince: number | undefined
   asked: boolean
   /** When a suspect or dead one is asked again. */
   next: number
@@ -52,7 +56,15 @@ export class ClusterBook {
     const known = this.#known.get(key)
     if (known === undefined) {
       const services = new Set([service])
-      this.#known.set(key, { target, services, answered: false, failures: 0, asked: false, next: 0 })
+      this.#known.set(key, {
+        target,
+        services,
+        answered: false,
+        failures: 0,
+        backSince: undefined,
+        asked: false,
+        next: 0,
+      })
       return
     }
     known.services.add(service)
@@ -97,17 +109,10 @@ export class ClusterBook {
     const known = this.#known.get(reachKey(target.address, target.port))
     if (known === undefined) return
     known.asked = false
-    const { intervalMs } = this.#settings
-    known.next = now + (known.failures < FAILURES ? intervalMs / 8 : intervalMs) * (0.75 + spread / 2)
-    if (evidence === 'answers') {
-      known.answered = true
-      known.failures = 0
-      this.#lastAnswer = now
-      this.#suspects.delete(known)
-      if (this.#dead.delete(known)) this.#note(known)
-    } else if (evidence === 'refused' || (evidence === 'silent' && known.answered)) {
-      this.#failed(known, now)
-    }
+    const patience = this.#patience(known)
+    if (evidence === 'answers') this.#answered(known, now)
+    else if (evidence === 'refused' || (evidence === 'silent' && known.answered)) this.#failed(known, now)
+    known.next = now + Math.min(patience, this.#patience(known)) * (0.75 + spread / 2)
     this.#requeue(known)
   }
 
@@ -122,7 +127,29 @@ export class ClusterBook {
     return { row: { cluster: this.#name, answers, dead }, services }
   }
 
+  /** How long until a backend is asked again: soon where the next answer may change what is said of it. */
+  #patience({ failures, backSince }: Known): number {
+    const { intervalMs, holdDownMs } = this.#settings
+    if (failures < FAILURES) return intervalMs / 8
+    return backSince === undefined ? intervalMs : Math.min(intervalMs, holdDownMs / HOLD_PARTS)
+  }
+
+  #answered(known: Known, now: number): void {
+    known.answered = true
+    this.#lastAnswer = now
+    if (this.#dead.has(known)) {
+      known.backSince ??= now
+      if (now - known.backSince < this.#settings.holdDownMs) return
+      this.#dead.delete(known)
+      this.#note(known)
+    }
+    known.failures = 0
+    known.backSince = undefined
+    this.#suspects.delete(known)
+  }
+
   #failed(known: Known, now: number): void {
+    known.backSince = undefined
     if (known.failures < FAILURES) known.failures++
     if (known.failures < FAILURES) {
       this.#suspects.add(known)

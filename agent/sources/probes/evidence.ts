@@ -18,6 +18,8 @@ export interface ProbeSettings {
   /** How often a backend in doubt is asked, and how often each cluster's sample is. */
   readonly intervalMs: number
   readonly timeoutMs: number
+  /** How long a dead backend must answer, every time, before it is alive again, so that a flapping one changes nothing. */
+  readonly holdDownMs: number
   /** Connections per second, over all clusters; a fifth of it may come at once. */
   readonly maxPerSecond: number
 }

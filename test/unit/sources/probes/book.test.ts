@@ -6,7 +6,7 @@ import { formatReachKey } from '../../../../agent/types/reach.ts'
 import { serviceName } from '../../../../agent/types/service.ts'
 import { ip, WEBPOD } from '../../desired/fixture.ts'
 
-const SETTINGS = { intervalMs: 2000, timeoutMs: 1000, maxPerSecond: 50 }
+const SETTINGS = { intervalMs: 2000, timeoutMs: 1000, holdDownMs: 2000, maxPerSecond: 50 }
 
 /** Backends that answer as told, asked as the book wants, in steps of 100 ms. */
 class Bench {
@@ -80,12 +80,43 @@ describe('a backend that stops answering', () => {
     expect(bench.log).toEqual(['east answers dead= for='])
   })
 
-  test('answers again: alive within an interval and a half', () => {
+  test('answers again: alive after the hold-down, within one and a half intervals more', () => {
     bench.run(5000)
     bench.says.set('east/1', 'refused')
     bench.run(10_000)
     bench.says.delete('east/1')
+    bench.run(SETTINGS.holdDownMs)
+    expect(bench.log.at(-1)).toBe('east answers dead=1 for=default/webpod')
     bench.run(3000)
+    expect(bench.log.at(-1)).toBe('east answers dead= for=default/webpod')
+  })
+
+  test('comes and goes, for less than the hold-down each time: said once', () => {
+    bench.run(5000)
+    bench.says.set('east/1', 'refused')
+    bench.run(5000)
+    const said = [...bench.log]
+    for (let i = 0; i < 10; i++) {
+      bench.says.delete('east/1')
+      bench.run(1500)
+      bench.says.set('east/1', 'refused')
+      bench.run(1500)
+    }
+    expect(bench.log).toEqual(said)
+    bench.says.delete('east/1')
+    bench.run(SETTINGS.holdDownMs + 3000)
+    expect(bench.log.slice(said.length)).toEqual(['east answers dead= for=default/webpod'])
+  })
+
+  test('without a hold-down: alive with the first answer', () => {
+    bench = new Bench({ holdDownMs: 0 })
+    bench.book.replace(WEBPOD, some('east', 2))
+    bench.run(5000)
+    bench.says.set('east/1', 'refused')
+    bench.run(10_000)
+    bench.says.delete('east/1')
+    const before = bench.asks('east/1')
+    while (bench.asks('east/1') === before) bench.run(100)
     expect(bench.log.at(-1)).toBe('east answers dead= for=default/webpod')
   })
 
@@ -152,7 +183,7 @@ test('a cluster of thousands does not keep a small one from its turn', () => {
 
 const evidence = fc.constantFrom<Evidence>('answers', 'refused', 'silent', 'nothing')
 
-test('whatever is answered: the budget holds, and dead ⇔ three failures and no answer since', () => {
+test('whatever is answered: the budget holds, and dead ⇔ three failures and no unbroken run of answers since', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 40 }),
@@ -164,6 +195,7 @@ test('whatever is answered: the budget holds, and dead ⇔ three failures and no
         book.replace(WEBPOD, some('east', 6))
         book.silent('east', true)
         const failures = new Map<number, number>()
+        const back = new Map<number, number>()
         const answered = new Set<number>()
         const sent: number[] = []
         let dead: ReadonlySet<number> = new Set()
@@ -176,10 +208,13 @@ test('whatever is answered: the budget holds, and dead ⇔ three failures and no
             const said = (target.address & 7) === bad ? how : 'answers'
             book.learn(target, said, now)
             if (said === 'answers') {
-              failures.set(key, 0)
               answered.add(key)
+              const since = back.get(key) ?? now
+              back.set(key, since)
+              if ((failures.get(key) ?? 0) < 3 || now - since >= SETTINGS.holdDownMs) failures.set(key, 0)
             } else if (said === 'refused' || (said === 'silent' && answered.has(key))) {
               failures.set(key, (failures.get(key) ?? 0) + 1)
+              back.delete(key)
             }
           }
           for (const { row } of book.verdicts(now)) dead = row.dead
