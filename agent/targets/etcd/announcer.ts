@@ -1,13 +1,12 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { EtcdEndpoint } from '../../lib/etcd.ts'
 import type { Log } from '../../lib/log.ts'
+import type { EtcdSession } from '../../lib/etcd-session.ts'
 import type { ClusterConfig } from '../../types/wire/cluster-config.ts'
 import type { LeasedStore } from './leased-store.ts'
-import { Backoff } from '../../lib/backoff.ts'
-import { delay } from '../../lib/clock.ts'
 import { describeError } from '../../lib/errors.ts'
 import { EtcdError } from '../../lib/etcd.ts'
-import { EtcdSession } from '../../lib/etcd-session.ts'
+import { keepSession } from './kept-session.ts'
 import { HeartbeatWriter } from './heartbeat-writer.ts'
 import { encodeClusterConfig } from '../../types/wire/cluster-config.ts'
 import { clusterConfigKey, HEARTBEAT_KEY } from '../../types/wire/keys.ts'
@@ -41,38 +40,16 @@ export class Announcer {
 
   start(): void {
     this.#heartbeat.start()
-    this.#running = this.#enforce()
+    const { store } = this.#options
+    // An etcd that lost its data has none of our leases.
+    const kept = { ...this.#options, signal: this.#stopped.signal, onLost: () => store.verify() }
+    this.#running = keepSession(kept, (session) => this.#guard(session))
   }
 
   /** What was announced stays until its lease ends. */
   async stop(): Promise<void> {
     this.#stopped.abort(new EtcdError('stopped', 'stopped'))
     await Promise.all([this.#heartbeat.stop(), this.#running])
-  }
-
-  async #enforce(): Promise<void> {
-    const { clock, random, endpoint, store, log } = this.#options
-    const { signal } = this.#stopped
-    const backoff = new Backoff({ baseMs: 250, maxMs: 5000, random })
-    while (!signal.aborted) {
-      try {
-        const session = new EtcdSession({ endpoint, clock, pingMs: 5000, onAlive: () => backoff.reset() })
-        const onStop = (): void => session.close(signal.reason as Error)
-        signal.addEventListener('abort', onStop, { once: true })
-        try {
-          await this.#guard(session)
-        } finally {
-          signal.removeEventListener('abort', onStop)
-          session.close(new EtcdError('etcd-closed', 'session closed'))
-        }
-      } catch (error) {
-        if (signal.aborted) return
-        log.warn({ err: error }, `connection to etcd ended: ${describeError(error)}`)
-      }
-      await this.#wait(backoff.next())
-      // Whatever happened while we were away: an etcd that lost its data has none of our leases.
-      store.verify()
-    }
   }
 
   /** Keeps the record right for as long as the session lasts; always rejects. */
@@ -95,7 +72,7 @@ export class Announcer {
         { key, prefix: false, from: revision + 1n },
         {
           events: (events) => {
-            const { type, kv } = events[events.length - 1]!
+            const { type, kv } = events.at(events.length - 1)
             if (type === 'Delete' || kv.value.toString('utf8') !== wanted) write()
           },
           progress: () => undefined,
@@ -118,10 +95,5 @@ export class Announcer {
       }
       return false
     }
-  }
-
-  /** Ends early, without an error, when stopped. */
-  async #wait(ms: number): Promise<void> {
-    await delay(this.#options.clock, ms, this.#stopped.signal).catch(() => undefined)
   }
 }

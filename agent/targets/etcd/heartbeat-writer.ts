@@ -1,10 +1,9 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import type { LeasedStore } from './leased-store.ts'
-import { Backoff } from '../../lib/backoff.ts'
-import { delay } from '../../lib/clock.ts'
 import { describeError } from '../../lib/errors.ts'
 import { EtcdError } from '../../lib/etcd.ts'
+import { rounds } from '../../lib/rounds.ts'
 
 const HEARTBEAT_MS = 60_000
 
@@ -27,24 +26,15 @@ export class HeartbeatWriter {
   }
 
   start(): void {
-    this.#running = this.#beat()
+    const { clock, random } = this.#options
+    const every = { everyMs: HEARTBEAT_MS, againMs: 5000 }
+    this.#running = rounds({ clock, random, signal: this.#stopped.signal, ...every }, () => this.#write())
   }
 
   /** What was written stays until its lease ends. */
   async stop(): Promise<void> {
     this.#stopped.abort(new EtcdError('stopped', 'stopped'))
     await this.#running
-  }
-
-  async #beat(): Promise<void> {
-    const { clock, random } = this.#options
-    const { signal } = this.#stopped
-    const backoff = new Backoff({ baseMs: 250, maxMs: 5000, random })
-    while (!signal.aborted) {
-      const written = await this.#write()
-      if (written) backoff.reset()
-      await delay(clock, written ? HEARTBEAT_MS : backoff.next(), signal).catch(() => undefined) // stopped: the loop ends
-    }
   }
 
   async #write(): Promise<boolean> {

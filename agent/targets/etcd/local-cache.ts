@@ -1,13 +1,14 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { EtcdEndpoint } from '../../lib/etcd.ts'
+import type { EtcdSession } from '../../lib/etcd-session.ts'
 import type { Log } from '../../lib/log.ts'
 import type { LeasedStore } from './leased-store.ts'
 import { Backoff } from '../../lib/backoff.ts'
 import { delay } from '../../lib/clock.ts'
 import { describeError } from '../../lib/errors.ts'
 import { EtcdError, prefixEnd } from '../../lib/etcd.ts'
-import { EtcdSession } from '../../lib/etcd-session.ts'
 import { decodeClusterConfig } from '../../types/wire/cluster-config.ts'
+import { keepSession, withSession } from './kept-session.ts'
 import { cacheRoot, canaryKey, clusterConfigKey, WIRE_RESOURCES } from '../../types/wire/keys.ts'
 
 export interface LocalCacheOptions {
@@ -52,7 +53,10 @@ export class LocalCache {
 
   /** Reports every change of the cluster-config of another cluster, from now until `stop`; undefined when it was deleted. */
   guard(onConfig: (cluster: string, text: string | undefined) => void): void {
-    this.#running = this.#follow(onConfig)
+    const { store } = this.#options
+    // An etcd that lost its data has none of our leases.
+    const kept = { ...this.#options, signal: this.#stopped.signal, onLost: () => store.verify() }
+    this.#running = keepSession(kept, (session) => this.#watch(session, onConfig))
   }
 
   async stop(): Promise<void> {
@@ -63,14 +67,10 @@ export class LocalCache {
   async #read(signal: AbortSignal): Promise<ReadonlySet<string>> {
     const { store, cluster } = this.#options
     const names = new Set<string>()
-    const session = this.#open(signal)
-    try {
-      const range = { key: Buffer.from(CONFIGS), range_end: prefixEnd(CONFIGS) }
-      for (const { key, value } of (await session.range(range)).kvs) {
-        if (isCopy(value.toString('latin1'))) names.add(key.toString('utf8').slice(CONFIGS.length))
-      }
-    } finally {
-      session.close(new EtcdError('etcd-closed', 'session closed'))
+    const range = { key: Buffer.from(CONFIGS), range_end: prefixEnd(CONFIGS) }
+    const configs = await withSession({ ...this.#options, signal }, (session) => session.range(range))
+    for (const { key, value } of configs.kvs) {
+      if (isCopy(value.toString('latin1'))) names.add(key.toString('utf8').slice(CONFIGS.length))
     }
     const roots = WIRE_RESOURCES.map(cacheRoot)
     for (const key of (await store.list(roots)).keys()) {
@@ -84,28 +84,6 @@ export class LocalCache {
     ])
     await store.list([], keys)
     return names
-  }
-
-  async #follow(onConfig: (cluster: string, text: string | undefined) => void): Promise<void> {
-    const { clock, random, store, log } = this.#options
-    const { signal } = this.#stopped
-    const backoff = new Backoff({ baseMs: 250, maxMs: 5000, random })
-    while (!signal.aborted) {
-      try {
-        const session = this.#open(signal, () => backoff.reset())
-        try {
-          await this.#watch(session, onConfig)
-        } finally {
-          session.close(new EtcdError('etcd-closed', 'session closed'))
-        }
-      } catch (error) {
-        if (signal.aborted) return
-        log.warn({ err: error }, `connection to etcd ended: ${describeError(error)}`)
-      }
-      await delay(clock, backoff.next(), signal).catch(() => undefined) // stopped: the loop ends
-      // Whatever happened while we were away: an etcd that lost its data has none of our leases.
-      store.verify()
-    }
   }
 
   /** Always rejects, when the session ends. */
@@ -128,16 +106,6 @@ export class LocalCache {
       },
     )
     return session.failure
-  }
-
-  #open(signal: AbortSignal, onAlive: () => void = () => undefined): EtcdSession {
-    const { endpoint, clock } = this.#options
-    const session = new EtcdSession({ endpoint, clock, pingMs: 5000, onAlive })
-    const onStop = (): void => session.close(signal.reason as Error)
-    if (signal.aborted) onStop()
-    signal.addEventListener('abort', onStop, { once: true })
-    session.ended.addEventListener('abort', () => signal.removeEventListener('abort', onStop), { once: true })
-    return session
   }
 }
 

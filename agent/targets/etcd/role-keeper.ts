@@ -1,12 +1,11 @@
 import { readFile } from 'node:fs/promises'
 import { parse } from 'yaml'
 import type { Clock } from '../../lib/clock.ts'
-import { delay } from '../../lib/clock.ts'
-import { Backoff } from '../../lib/backoff.ts'
 import { ConfigError, describeError } from '../../lib/errors.ts'
 import type { EtcdEndpoint } from '../../lib/etcd.ts'
 import { createEtcdClient, EtcdError } from '../../lib/etcd.ts'
 import type { Log } from '../../lib/log.ts'
+import { rounds } from '../../lib/rounds.ts'
 import { isClusterName } from '../../types/wire/keys.ts'
 import { applyRoles } from './roles.ts'
 
@@ -44,27 +43,18 @@ export class RoleKeeper {
     const { signal } = this.#stopped
     return new Promise((resolve, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
-      this.#running = this.#run(resolve)
+      const { clock, random } = this.#options
+      this.#running = rounds({ clock, random, signal, everyMs: ROUND_MS, againMs: 10_000 }, async () => {
+        const applied = await this.#round()
+        if (applied) resolve()
+        return applied
+      })
     })
   }
 
   async stop(): Promise<void> {
     this.#stopped.abort(new EtcdError('stopped', 'stopped'))
     await this.#running
-  }
-
-  async #run(onReady: () => void): Promise<void> {
-    const { clock, random } = this.#options
-    const { signal } = this.#stopped
-    const backoff = new Backoff({ baseMs: 250, maxMs: 10_000, random })
-    while (!signal.aborted) {
-      const applied = await this.#round()
-      if (applied) {
-        onReady()
-        backoff.reset()
-      }
-      await delay(clock, applied ? ROUND_MS : backoff.next(), signal).catch(() => undefined) // stopped
-    }
   }
 
   async #round(): Promise<boolean> {
