@@ -22,6 +22,8 @@ export interface Lost {
 
 export interface StormResult {
   readonly kvstoremesh: boolean
+  /** Milliseconds since the epoch. */
+  readonly began: number
   /** In the order and at the time in which they began: a busy machine may have no time for the last ones of the schedule. */
   readonly faults: readonly Fault[]
   /** Changed keys. */
@@ -50,6 +52,7 @@ export async function storm(options: StormOptions): Promise<StormResult> {
   const routes = startRequests(requests, stage)
   const faults: Fault[] = []
   const start = monotonic()
+  const began = Date.now()
   const over = new AbortController()
   const writing = stage.writers.run(over.signal)
   try {
@@ -76,7 +79,7 @@ export async function storm(options: StormOptions): Promise<StormResult> {
   const settledMs = monotonic() - lifted
   await requests.stop()
   const told = judgeAll(stage, routes, requests, start)
-  return { kvstoremesh, faults, writes: stage.writers.writes, settledMs, differences, ...told }
+  return { kvstoremesh, began, faults, writes: stage.writers.writes, settledMs, differences, ...told }
 }
 
 function lanesOf(schedule: readonly Fault[]): Fault[][] {
