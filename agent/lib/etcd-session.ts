@@ -3,7 +3,7 @@ import type { Clock } from './clock.ts'
 import type { EtcdClient, EtcdEndpoint } from './etcd.ts'
 import type { EtcdChannels } from './etcd-channel.ts'
 import type { WatchStream } from './etcd-stub.ts'
-import type { Header, RangePage, WatchEvent, WatchMessage } from './etcd-wire.ts'
+import type { Header, RangePage, WatchEvents, WatchMessage } from './etcd-wire.ts'
 import { createEtcdClient, EtcdError, formatEtcdClusterId, prefixEnd } from './etcd.ts'
 import { openWatchStream, rangePage } from './etcd-stub.ts'
 
@@ -21,7 +21,7 @@ export interface WatchSpec {
 
 export interface WatchHandler {
   /** All events of one message, in order. Nothing more is read from the connection until a promise resolves; its rejection ends the session. */
-  events(events: readonly WatchEvent[]): void | Promise<void>
+  events(events: WatchEvents): void | Promise<void>
   /** Nothing happened up to `revision`. */
   progress(revision: bigint): void
   /** History from `from` on is gone; the watch has ended. */

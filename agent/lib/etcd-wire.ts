@@ -51,6 +51,34 @@ export interface Header {
   readonly revision: string
 }
 
+/**
+ * The events of one message, of which an etcd that catches up sends any number: each is read when it is asked for, so that
+ * whoever takes them in portions does no more than that in a turn.
+ */
+export class WatchEvents implements Iterable<WatchEvent> {
+  readonly #bytes: Buffer
+  /** Where each event begins and ends, in turn. */
+  readonly #bounds: readonly number[]
+
+  constructor(bytes: Buffer, bounds: readonly number[]) {
+    this.#bytes = bytes
+    this.#bounds = bounds
+  }
+
+  get length(): number {
+    return this.#bounds.length / 2
+  }
+
+  /** @throws RangeError for bytes that are no event */
+  at(i: number): WatchEvent {
+    return readEvent(this.#bytes, this.#bounds[2 * i]!, this.#bounds[2 * i + 1]!)
+  }
+
+  *[Symbol.iterator](): Iterator<WatchEvent> {
+    for (let i = 0; i < this.length; i++) yield this.at(i)
+  }
+}
+
 const NO_HEADER: Header = { cluster_id: '0', revision: '0' }
 
 /** One page of a list. */
@@ -102,18 +130,19 @@ export interface WatchMessage {
   readonly canceled: boolean
   readonly compact_revision: string
   readonly cancel_reason: string
-  readonly events: readonly WatchEvent[]
+  readonly events: WatchEvents
 }
 
 export function decodeWatchMessage(bytes: Buffer): WatchMessage {
   const message = {
     ...{ header: NO_HEADER, watch_id: '0', created: false, canceled: false },
-    ...{ compact_revision: '0', cancel_reason: '', events: [] as WatchEvent[] },
+    ...{ compact_revision: '0', cancel_reason: '' },
   }
+  const bounds: number[] = []
   const reader = new Reader(bytes, 0, bytes.length)
   while (reader.at < bytes.length) {
     const tag = reader.varint()
-    if (tag === 0x5a) message.events.push(readEvent(bytes, reader.begin(), reader.at))
+    if (tag === 0x5a) bounds.push(reader.begin(), reader.at)
     else if (tag === 0x0a) message.header = readHeader(bytes, reader.begin(), reader.at)
     else if (tag === 0x10) message.watch_id = reader.signed()
     else if (tag === 0x18) message.created = reader.varint() !== 0
@@ -122,7 +151,7 @@ export function decodeWatchMessage(bytes: Buffer): WatchMessage {
     else if (tag === 0x32) message.cancel_reason = bytes.toString('utf8', reader.begin(), reader.at)
     else reader.skip(tag)
   }
-  return message
+  return { ...message, events: new WatchEvents(bytes, bounds) }
 }
 
 function readEvent(bytes: Buffer, at: number, end: number): WatchEvent {

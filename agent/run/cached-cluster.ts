@@ -11,6 +11,7 @@ import type { ClusterConfig } from '../types/wire/cluster-config.ts'
 import type { ClusterLink } from '../types/wire/cluster-link.ts'
 import { delay } from '../lib/clock.ts'
 import { describeError } from '../lib/errors.ts'
+import { newCluster } from '../sources/mesh/cluster-row.ts'
 import { countLoss } from '../sources/mesh/losses.ts'
 import { CachedLink } from './cached-link.ts'
 import { Replica } from '../sources/mesh/replica.ts'
@@ -71,18 +72,7 @@ export class CachedCluster {
     const shared = { ...options, log: this.#log }
     this.#copies = new Map(WIRE_RESOURCES.map((resource) => [resource, new KeyCopy(shared)]))
     this.#announcements = new KeyCopy(shared)
-    this.#row = {
-      name: options.name,
-      id: 0,
-      state: 'disconnected',
-      unreachable: false,
-      synced: { nodes: false, services: false, endpoints: false, identities: false },
-      failures: 0,
-      lastFailure: undefined,
-      message: 'not yet connected',
-      config: undefined,
-      etcdClusterId: undefined,
-    }
+    this.#row = newCluster(options.name)
   }
 
   /** Connection and progress, for people. */

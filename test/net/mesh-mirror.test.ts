@@ -119,6 +119,20 @@ test('a backlog that is cut early is taken up where the last event was, not wher
   expect(copy.log).toHaveLength(4000)
 })
 
+test('drained, and followed again meanwhile: all of it is reported gone before any of it is back', async () => {
+  await putMany(3000, () => 'old')
+  const copy = new Copy()
+  const first = await copy.follow()
+  first.close(new Error('away'))
+  copy.log.length = 0
+  const drained = copy.mirror.drain()
+  await copy.follow()
+  await drained
+  await equalsTruth(copy)
+  expect(copy.log).toHaveLength(6000)
+  expect(copy.log.findLastIndex((line) => line.startsWith('delete'))).toBe(2999)
+})
+
 test('history compacted while away: listed again, and what is gone is reported once the list is complete', async () => {
   await putMany(50, () => 'old')
   const copy = new Copy()

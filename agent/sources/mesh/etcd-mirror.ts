@@ -1,5 +1,5 @@
 import type { EtcdSession } from '../../lib/etcd-session.ts'
-import type { KeyValue, RangePage, WatchEvent } from '../../lib/etcd-wire.ts'
+import type { KeyValue, RangePage, WatchEvents } from '../../lib/etcd-wire.ts'
 import type { Revisions } from './revisions.ts'
 import { EtcdError, prefixEnd } from '../../lib/etcd.ts'
 import { TextRevisions } from './revisions.ts'
@@ -48,6 +48,7 @@ export class PrefixMirror {
   /** Everything up to here was handled; undefined: list first. */
   #position: bigint | undefined
   #compactions = 0
+  #draining: Promise<void> | undefined
 
   constructor(
     prefix: string,
@@ -84,14 +85,18 @@ export class PrefixMirror {
     this.#known.assume(tail)
   }
 
-  /** Reports every known key as deleted, and starts from nothing. */
-  drain(): void {
+  /**
+   * Reports every known key as deleted, and starts from nothing. The session it ran on must have ended; the next one waits
+   * until all of them were reported.
+   */
+  drain(): Promise<void> {
     this.#position = undefined
-    for (const tail of this.#known.tails()) this.#forget(tail)
+    return (this.#draining ??= this.#forgetAll().finally(() => (this.#draining = undefined)))
   }
 
   /** Follows the prefix until the session ends; `onSynced` says, again after each list, that nothing is missing. */
   async run(session: EtcdSession, onSynced: () => void): Promise<never> {
+    await this.#draining
     for (;;) {
       const position = this.#position ?? (await this.#list(session))
       await this.#follow(session, position, onSynced)
@@ -128,26 +133,31 @@ export class PrefixMirror {
   }
 
   /** An etcd that catches up sends up to a thousand revisions, and any number of keys, in one message. */
-  async #applyRest(session: EtcdSession, events: readonly WatchEvent[], from: number): Promise<void> {
+  async #applyRest(session: EtcdSession, events: WatchEvents, from: number): Promise<void> {
     for (let next = from; next < events.length;) {
-      await breathe(session)
+      await breathe(session.ended)
       next = this.#stretch(events, next)
     }
   }
 
   /** Applies some of the events of a message; returns which is the next. */
-  #stretch(events: readonly WatchEvent[], from: number): number {
+  #stretch(events: WatchEvents, from: number): number {
     let bytes = 0
+    let revision = 0
     let i = from
-    while (i < events.length && bytes < STRETCH) {
-      const { type, kv } = events[i++]!
+    for (; i < events.length; i++) {
+      const { type, kv } = events.at(i)
+      if (bytes >= STRETCH) {
+        // A revision of which a part was applied does not count.
+        if (kv.modified !== revision) this.#position = BigInt(revision)
+        return i
+      }
+      revision = kv.modified
       if (type === 'Put') this.#put(kv)
       else this.#forget(this.#tail(kv))
       bytes += kv.valueEnd - kv.valueAt + kv.keyEnd - kv.keyAt
     }
-    // A revision of which a part was applied does not count.
-    const revision = events[i - 1]!.kv.modified
-    if (i === events.length || events[i]!.kv.modified !== revision) this.#position = BigInt(revision)
+    this.#position = BigInt(revision)
     return i
   }
 
@@ -187,7 +197,7 @@ export class PrefixMirror {
         const kv = page.at(i)
         bytes += kv.valueEnd - kv.keyAt
         if (bytes >= STRETCH) {
-          await breathe(session)
+          await breathe(session.ended)
           bytes = 0
         }
         this.#put(kv)
@@ -196,11 +206,21 @@ export class PrefixMirror {
       key = Buffer.concat([page.at(page.length - 1).key, Buffer.from([0])])
       if (page.total > BIG_RANGE) limit = BIG_PAGE
     }
+    await this.#forgetMissing(session.ended)
+    return (this.#position = BigInt(revision))
+  }
+
+  /** As if a list had come back empty. */
+  #forgetAll(): Promise<void> {
+    this.#known.beginList()
+    return this.#forgetMissing()
+  }
+
+  async #forgetMissing(ended?: AbortSignal): Promise<void> {
     for (const tails of this.#known.missing(STRETCH_KEYS)) {
       for (const tail of tails) this.#forget(tail)
-      await breathe(session)
+      await breathe(ended)
     }
-    return (this.#position = BigInt(revision))
   }
 
   #tail(kv: KeyValue): string {
@@ -216,11 +236,11 @@ function nextTurn(): void {
 }
 
 /** Lets everything else that is due run first. Of all mirrors that wait one goes on in each turn: many clusters may be listed at a time. */
-async function breathe(session: EtcdSession): Promise<void> {
+async function breathe(ended?: AbortSignal): Promise<void> {
   await new Promise<void>((resolve) => {
     if (waiting.push(resolve) === 1) setImmediate(nextTurn)
   })
-  session.ended.throwIfAborted()
+  ended?.throwIfAborted()
 }
 
 function isCompacted(error: unknown): boolean {

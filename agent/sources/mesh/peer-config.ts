@@ -24,6 +24,8 @@ export interface PeerConfig {
   readonly heartbeatKey: string
   /** Revision that last wrote it; undefined when there is none. */
   readonly heartbeat: string | undefined
+  /** The time in the copier's last heartbeat, by its clock; undefined when no copier writes one. */
+  readonly copierAt: number | undefined
 }
 
 /**
@@ -45,13 +47,19 @@ export async function readPeerConfig(
       const config = decode(peer.name, key, kv.value.toString('utf8'))
       const store =
         kv.lease === '0' ? undefined : `${session.clusterId}/${kv.create_revision}/${kv.lease}/${config.cached}`
-      const copier = config.cached ? (await session.get(CACHE_HEARTBEAT_KEY)).kv?.mod_revision : undefined
+      const copier = config.cached ? (await session.get(CACHE_HEARTBEAT_KEY)).kv : undefined
       const heartbeatKey = copier === undefined ? HEARTBEAT_KEY : CACHE_HEARTBEAT_KEY
-      return { config, store, revision, heartbeatKey, heartbeat: copier ?? exporter }
+      const heartbeat = copier?.mod_revision ?? exporter
+      return { config, store, revision, heartbeatKey, heartbeat, copierAt: timeOf(copier?.value) }
     }
     onWait(`connected; waiting for ${key}`)
     await delay(peer.clock, Math.min(500 * 2 ** attempt, 5000), session.ended)
   }
+}
+
+function timeOf(text: Buffer | undefined): number | undefined {
+  const ms = Date.parse(text?.toString('utf8') ?? '')
+  return Number.isNaN(ms) ? undefined : ms
 }
 
 function decode(name: string, key: string, text: string): ClusterConfig {
@@ -90,7 +98,7 @@ export async function watchPeer(
     { key: clusterConfigKey(name), prefix: false, from: peer.revision + 1n },
     {
       events: (events) => {
-        const { type, kv } = events[events.length - 1]!
+        const { type, kv } = events.at(events.length - 1)
         if (type === 'Delete') return // says nothing: a lease ran out
         const same = sameCluster(kv.value.toString('utf8'), peer.config)
         if (same !== undefined) return signs.changed(same)
@@ -114,7 +122,7 @@ export async function watchPeer(
     { key: peer.heartbeatKey, prefix: false, from: peer.revision + 1n },
     {
       events: (events) => {
-        const last = events.findLast(({ type }) => type !== 'Delete')
+        const last = [...events].findLast(({ type }) => type !== 'Delete')
         if (last === undefined) return
         heartbeat.seen(last.kv.mod_revision)
         beat()

@@ -33,12 +33,15 @@ export class PeerSigns {
     this.#onLink = onLink
   }
 
-  /** The record as it is found by a new session: it may have been written long ago. */
-  found(config: ClusterConfig): void {
+  /**
+   * The record as it is found by a new session: it may have been written long ago. `copierAt`: the copier lived then, by its
+   * own clock.
+   */
+  found(config: ClusterConfig, copierAt?: number): void {
     if (this.#cached !== config.cached) this.heartbeat.forget()
     this.#cached = config.cached
     const { silentSince } = config.link ?? {}
-    this.#take(config.link, silentSince === undefined ? 0 : this.#clock.date().getTime() - silentSince)
+    this.#take(config.link, silentSince === undefined ? 0 : this.#sinceThen(silentSince, copierAt))
   }
 
   /** The record as it was written just now. */
@@ -74,6 +77,17 @@ export class PeerSigns {
   next(): Promise<void> {
     if (!this.#cached) return this.heartbeat.next()
     return new Promise((resolve) => (this.#wake = resolve))
+  }
+
+  /**
+   * How long ago a time of the copier's was. What the copier's own clock says bounds it, so that a day by which ours is off
+   * does not count: it was alive at its last heartbeat, and is alive still or has been dead for an unknown time.
+   */
+  #sinceThen(then: number, copierAt: number | undefined): number {
+    const ours = this.#clock.date().getTime() - then
+    if (copierAt === undefined) return ours
+    const theirs = copierAt - then
+    return Math.min(Math.max(ours, theirs), theirs + this.heartbeat.staleMs)
   }
 
   /**

@@ -4,9 +4,8 @@ import type { EtcdChannels } from '../../lib/etcd-channel.ts'
 import type { Log } from '../../lib/log.ts'
 import type { SyncGates } from '../../state/sync.ts'
 import type { Writer } from '../../state/writer.ts'
-import type { Cluster, ClusterState, MeshResource } from '../../types/cluster.ts'
+import type { MeshResource } from '../../types/cluster.ts'
 import type { ClusterIds } from './cluster-ids.ts'
-import type { Importer, Peer } from './importers.ts'
 import { Backoff } from '../../lib/backoff.ts'
 import { delay } from '../../lib/clock.ts'
 import { EtcdError } from '../../lib/etcd.ts'
@@ -14,23 +13,17 @@ import { explainTls } from '../../lib/tls-errors.ts'
 import { describeError, hintOf } from '../../lib/errors.ts'
 import { meshSource } from '../../state/sync.ts'
 import { MESH_RESOURCES } from '../../types/cluster.ts'
-import { WireError } from '../../types/wire/go-json.ts'
-import { resourcePrefix } from '../../types/wire/keys.ts'
-import type { MirrorHandler } from './etcd-mirror.ts'
-import type { KeyValue } from '../../lib/etcd-wire.ts'
-import { PrefixMirror, REWOUND } from './etcd-mirror.ts'
-import { AddressRevisions } from './revisions.ts'
+import { ClusterRow, NOTHING_SYNCED } from './cluster-row.ts'
+import { REWOUND } from './etcd-mirror.ts'
+import { RemoteRecords } from './remote-records.ts'
 import { EtcdSession } from '../../lib/etcd-session.ts'
-import { createImporters } from './importers.ts'
 import { Liveness } from './liveness.ts'
-import { countLoss } from './losses.ts'
 import type { PeerConfig } from './peer-config.ts'
 import { PeerError } from './cluster-ids.ts'
 import { readPeerConfig, watchCanaries, watchPeer } from './peer-config.ts'
 import { PeerSigns, SILENT } from './peer-signs.ts'
 import type { CredentialTiming } from './cluster-credentials.ts'
 import { ClusterCredentials, RENEWED } from './cluster-credentials.ts'
-import { RecordProblems } from './record-problems.ts'
 
 export interface RemoteClusterOptions {
   readonly name: string
@@ -52,16 +45,6 @@ export interface RemoteClusterOptions {
   readonly credentials?: CredentialTiming | undefined
 }
 
-const NEXT: Readonly<Record<ClusterState, readonly ClusterState[]>> = {
-  disconnected: ['connecting', 'removed'],
-  connecting: ['syncing', 'disconnected', 'removed'],
-  syncing: ['ready', 'disconnected', 'removed'],
-  ready: ['disconnected', 'removed'],
-  removed: [],
-}
-
-const NOTHING_SYNCED: Cluster['synced'] = { nodes: false, services: false, endpoints: false, identities: false }
-
 /**
  * One remote cluster: connects to its etcd, keeps rows in step with what it exports, and says in its Cluster row how that
  * goes. Losing the connection changes no row but that one; rows go when the peer deletes them, when its services were not
@@ -70,9 +53,8 @@ const NOTHING_SYNCED: Cluster['synced'] = { nodes: false, services: false, endpo
 export class RemoteCluster {
   readonly #options: RemoteClusterOptions
   readonly #log: Log
-  readonly #importers: Readonly<Record<MeshResource, Importer>>
-  readonly #mirrors: Readonly<Record<MeshResource, PrefixMirror>>
-  readonly #problems: RecordProblems
+  readonly #row: ClusterRow
+  readonly #records: RemoteRecords
   readonly #liveness: Liveness
   readonly #signs: PeerSigns
   readonly #credentials: ClusterCredentials
@@ -82,30 +64,16 @@ export class RemoteCluster {
   #session: EtcdSession | undefined
   #running: Promise<void> | undefined
   #wake: () => void = () => undefined
-  #peer: Peer
-  /** Which store the mirrors' positions belong to. */
+  /** Which store the positions of the records belong to. */
   #store = ''
   #compactions = 0
-  #row: Cluster
 
   constructor(options: RemoteClusterOptions) {
     this.#options = options
     this.#endpoint = options.endpoint
     this.#log = options.log.child({ cluster: options.name })
-    this.#peer = { name: options.name, id: 0 }
-    this.#importers = createImporters(options.writer)
-    this.#problems = new RecordProblems(options.writer, options.name)
-    const mirror = (resource: MeshResource): PrefixMirror =>
-      new PrefixMirror(resourcePrefix(resource, options.name, false), {
-        put: (tail, value) => this.#put(resource, tail, value),
-        delete: (tail) => this.#delete(resource, tail),
-      })
-    this.#mirrors = {
-      nodes: mirror('nodes'),
-      services: mirror('services'),
-      endpoints: this.#endpointsMirror(),
-      identities: mirror('identities'),
-    }
+    this.#row = new ClusterRow(options.writer, options.name)
+    this.#records = new RemoteRecords(options.name, options.writer, this.#log)
     this.#signs = new PeerSigns(options.clock, options.heartbeatStaleMs, () => this.#onSigns())
     this.#backoff = new Backoff({ baseMs: 250, maxMs: 5000, random: options.random })
     this.#credentials = new ClusterCredentials({
@@ -113,31 +81,19 @@ export class RemoteCluster {
       ...options.credentials,
       log: this.#log,
       session: () => this.#session,
-      publish: (certificates) => this.#publish({ certificates }),
+      publish: (certificates) => this.#row.publish({ certificates }),
     })
-    this.#row = {
-      name: options.name,
-      id: 0,
-      state: 'disconnected',
-      unreachable: false,
-      synced: NOTHING_SYNCED,
-      failures: 0,
-      lastFailure: undefined,
-      message: 'not yet connected',
-      config: undefined,
-      etcdClusterId: undefined,
-    }
     this.#liveness = new Liveness({
       ...options,
       onUnreachable: () => this.#onUnreachable(),
       onExpired: () => this.#onExpired(),
-      onReturned: () => this.#publish({ unreachable: false, message: this.#signs.complaint }),
+      onReturned: () => this.#row.publish({ unreachable: false, message: this.#signs.complaint }),
     })
   }
 
   start(): void {
     this.#options.sync.register(meshSource(this.#options.name))
-    this.#options.writer.upsertCluster(this.#row)
+    this.#row.publish({})
     this.#credentials.follow(this.#endpoint)
     this.#running = this.#run().catch((error: unknown) => this.#log.error({ err: error }, 'import ended'))
   }
@@ -161,8 +117,8 @@ export class RemoteCluster {
   /** The cluster is no longer part of the mesh: everything it contributed goes, and nobody waits for it any more. */
   async remove(): Promise<void> {
     await this.stop()
-    this.#to('removed', 'no longer configured')
-    this.#drain()
+    this.#row.to('removed', 'no longer configured')
+    await this.#drain()
     this.#options.writer.deleteCluster(this.#options.name)
     this.#credentials.forget()
     this.#options.sync.unregister(meshSource(this.#options.name))
@@ -171,21 +127,21 @@ export class RemoteCluster {
   async #run(): Promise<void> {
     const { signal } = this.#stopped
     while (!signal.aborted) {
-      this.#to('connecting', this.#row.message)
+      this.#row.to('connecting', this.#row.now.message)
       try {
         await this.#connect(signal)
       } catch (error) {
         if (signal.aborted) break
         if (error instanceof EtcdError && error.code === RENEWED) {
           this.#liveness.settled(false)
-          this.#to('disconnected', error.message) // planned, and soon over: no failure
+          this.#row.to('disconnected', error.message) // planned, and soon over: no failure
           continue
         }
         this.#onFailure(error)
         await this.#pause(signal)
       }
     }
-    if (this.#row.state !== 'disconnected') this.#to('disconnected', 'stopped')
+    if (this.#row.now.state !== 'disconnected') this.#row.to('disconnected', 'stopped')
   }
 
   /** Waits before the next attempt, unless the configuration changes meanwhile. */
@@ -212,20 +168,20 @@ export class RemoteCluster {
     const onStop = (): void => session.close(signal.reason as Error)
     signal.addEventListener('abort', onStop, { once: true })
     try {
-      const peer = await readPeerConfig(session, this.#options, (message) => this.#publish({ message }))
-      this.#adopt(peer, session.clusterId)
-      this.#to('syncing', '')
+      const peer = await readPeerConfig(session, this.#options, (message) => this.#row.publish({ message }))
+      await this.#adopt(peer, session.clusterId)
+      this.#row.to('syncing', '')
       await watchPeer(session, this.#options.clock, this.#options.name, peer, this.#signs)
       this.#onSigns()
       if (this.#liveness.expired && !this.#signs.alive) {
-        this.#publish({ message: this.#signs.complaint })
+        this.#row.publish({ message: this.#signs.complaint })
         await Promise.race([this.#signs.next(), session.failure])
       }
       const canary = await watchCanaries(session, this.#options.name, peer.config)
       const missing = new Set<MeshResource>(MESH_RESOURCES)
       const mirrors = MESH_RESOURCES.map(async (resource) => {
         await canary(resource)
-        return this.#mirrors[resource].run(session, () => this.#onSynced(resource, missing))
+        return this.#records.follow(resource, session, () => this.#onSynced(resource, missing))
       })
       return await Promise.race([session.failure, ...mirrors])
     } catch (error) {
@@ -240,36 +196,35 @@ export class RemoteCluster {
 
   /** Until it has shown who it is, and what its records are worth, an etcd that answers is no evidence that the cluster lives. */
   #onAlive(): void {
-    if (this.#row.state === 'connecting') return
+    if (this.#row.now.state === 'connecting') return
     const { alive, copy } = this.#signs
-    if (copy?.renewed !== this.#row.copy?.renewed) this.#onSigns()
-    else if (alive && this.#complained) this.#publish({ message: this.#signs.complaint })
+    if (copy?.renewed !== this.#row.now.copy?.renewed) this.#onSigns()
+    else if (alive && this.#row.complained) this.#row.publish({ message: this.#signs.complaint })
     if (alive) this.#liveness.evidence()
   }
 
   /** What the copier says about the cluster, or whether there is a copier, has changed. */
   #onSigns(): void {
     const { alive, complaint, copy, silenceMs } = this.#signs
-    this.#publish(complaint === '' && !this.#complained ? { copy } : { copy, message: complaint })
+    this.#row.publish(complaint === '' && !this.#row.complained ? { copy } : { copy, message: complaint })
     if (alive) this.#liveness.evidence()
     else this.#liveness.silentFor(silenceMs)
   }
 
   /** Takes what the peer says about itself; a new id means that all we have is of a cluster that no longer exists. */
-  #adopt(peer: PeerConfig, etcdClusterId: string | undefined): void {
+  async #adopt(peer: PeerConfig, etcdClusterId: string | undefined): Promise<void> {
     const { ids, name } = this.#options
     const { id, cached, syncedCanaries, serviceExportsEnabled } = peer.config
     ids.check(id, name)
-    if (this.#peer.id !== 0 && this.#peer.id !== id) this.#drain()
+    const known = this.#records.peer.id
+    if (known !== 0 && known !== id) await this.#drain()
     ids.reserve(id, name)
-    this.#peer = { name, id }
-    if (peer.store === undefined || peer.store !== this.#store) {
-      for (const resource of MESH_RESOURCES) this.#mirrors[resource].restart(resourcePrefix(resource, name, cached))
-    }
+    this.#records.belongTo(id)
+    if (peer.store === undefined || peer.store !== this.#store) this.#records.restart(cached)
     this.#store = peer.store ?? ''
-    this.#signs.found(peer.config)
+    this.#signs.found(peer.config, peer.copierAt)
     this.#options.writer.setProblems(this.#peerOrigin, [])
-    this.#publish({
+    this.#row.publish({
       id,
       etcdClusterId,
       copy: this.#signs.copy,
@@ -284,25 +239,25 @@ export class RemoteCluster {
 
   #onSynced(resource: MeshResource, missing: Set<MeshResource>): void {
     missing.delete(resource)
-    const compactions = MESH_RESOURCES.reduce((sum, each) => sum + this.#mirrors[each].compactions, 0)
-    if (compactions > this.#compactions) this.#row = countLoss(this.#row, 'compacted')
+    const { compactions } = this.#records
+    if (compactions > this.#compactions) this.#row.count('compacted')
     this.#compactions = compactions
-    this.#publish({ synced: { ...this.#row.synced, [resource]: true } })
-    if (missing.size > 0 || this.#row.state !== 'syncing') return
-    this.#to('ready', this.#signs.complaint)
+    this.#row.publish({ synced: { ...this.#row.now.synced, [resource]: true } })
+    if (missing.size > 0 || this.#row.now.state !== 'syncing') return
+    this.#row.to('ready', this.#signs.complaint)
     this.#backoff.reset()
     this.#options.writer.synced(meshSource(this.#options.name))
     this.#liveness.settled(true)
-    this.#log.info({ id: this.#peer.id }, 'cluster is in step')
+    this.#log.info({ id: this.#records.peer.id }, 'cluster is in step')
   }
 
   #onFailure(error: unknown): void {
     this.#liveness.settled(false)
     const message = describeError(error)
-    this.#publish({ failures: this.#row.failures + 1, lastFailure: this.#options.clock.date().getTime() })
-    this.#row = countLoss(this.#row, error instanceof Error ? error : new Error(message))
+    this.#row.publish({ failures: this.#row.now.failures + 1, lastFailure: this.#options.clock.date().getTime() })
+    this.#row.count(error instanceof Error ? error : new Error(message))
     if (error instanceof EtcdError && error.code === REWOUND) this.#store = '' // no position in it is worth anything
-    this.#to('disconnected', message)
+    this.#row.to('disconnected', message)
     this.#log.warn({ err: error }, `connection ended: ${message}`)
     if (error instanceof PeerError) {
       const hint = hintOf(error) ?? 'the log has the details'
@@ -312,88 +267,28 @@ export class RemoteCluster {
 
   #onUnreachable(): void {
     this.#log.warn({}, 'no sign of life: its backends are avoided while others are left')
-    this.#row = countLoss(this.#row, 'unreachable')
-    this.#publish({ unreachable: true, message: this.#row.message || this.#signs.complaint || SILENT })
+    this.#row.count('unreachable')
+    this.#row.publish({ unreachable: true, message: this.#row.now.message || this.#signs.complaint || SILENT })
   }
 
   #onExpired(): void {
     this.#log.warn({}, 'no sign of life for the cache TTL: its backends are removed')
     // Positions of the session that may still stand are void: it has to list again.
     this.#session?.close(new EtcdError('etcd-silent', 'no sign of life'))
-    this.#mirrors.services.drain()
-    this.#row = countLoss(this.#row, 'expired')
-    this.#publish({ synced: { ...this.#row.synced, services: false } })
+    void this.#records.drainServices()
+    this.#row.count('expired')
+    this.#row.publish({ synced: { ...this.#row.now.synced, services: false } })
   }
 
-  /** Of addresses there may be a million. */
-  #endpointsMirror(): PrefixMirror {
-    const prefix = resourcePrefix('endpoints', this.#options.name, false)
-    const handler: MirrorHandler = {
-      put: (tail, value) => this.#put('endpoints', tail, value),
-      delete: (tail) => this.#delete('endpoints', tail),
-      take: (kv, tailAt) => this.#take(kv, tailAt),
-    }
-    return new PrefixMirror(prefix, handler, 'utf8', new AddressRevisions())
-  }
-
-  #take(kv: KeyValue, tailAt: number): boolean {
-    try {
-      if (this.#importers.endpoints.take?.(this.#peer, kv, tailAt) !== true) return false
-      if (this.#problems.any) this.#problems.accept(kv.key.toString('utf8'))
-      return true
-    } catch {
-      return false // `put` comes to the same end, and says so
-    }
-  }
-
-  #put(resource: MeshResource, tail: string, value: string): void {
-    try {
-      this.#importers[resource].put(this.#peer, tail, value)
-      if (this.#problems.any) this.#problems.accept(this.#keyOf(resource, tail))
-    } catch (error) {
-      const why = describeError(error)
-      this.#problems.refuse(this.#keyOf(resource, tail), why)
-      if (error instanceof WireError) this.#log.warn({ key: tail, resource }, `record refused: ${why}`)
-      else this.#log.error({ key: tail, resource, err: error }, 'record could not be taken')
-    }
-  }
-
-  #delete(resource: MeshResource, tail: string): void {
-    if (this.#problems.any) this.#problems.accept(this.#keyOf(resource, tail))
-    this.#importers[resource].delete(this.#peer, tail)
-  }
-
-  #keyOf(resource: MeshResource, tail: string): string {
-    return resourcePrefix(resource, this.#options.name, this.#row.config?.cached ?? false) + tail
-  }
-
-  #drain(): void {
-    for (const resource of MESH_RESOURCES) this.#mirrors[resource].drain()
-    this.#problems.clear()
+  async #drain(): Promise<void> {
+    const { id, name } = this.#records.peer
+    await this.#records.drain()
     this.#options.writer.setProblems(this.#peerOrigin, [])
-    this.#options.ids.release(this.#peer.id, this.#options.name)
-    this.#peer = { name: this.#options.name, id: 0 }
-    this.#publish({ synced: NOTHING_SYNCED })
+    this.#options.ids.release(id, name)
+    this.#row.publish({ synced: NOTHING_SYNCED })
   }
 
   get #peerOrigin(): string {
     return `mesh/${this.#options.name}/config`
-  }
-
-  #to(state: ClusterState, message: string): void {
-    if (!NEXT[this.#row.state].includes(state)) {
-      throw new EtcdError('cluster-state', `cluster ${this.#options.name}: ${this.#row.state} cannot become ${state}`)
-    }
-    this.#publish({ state, message })
-  }
-
-  /** On a session that stands, a message is what is wrong with it all the same. */
-  get #complained(): boolean {
-    return this.#row.message !== '' && (this.#row.state === 'ready' || this.#row.state === 'syncing')
-  }
-
-  #publish(change: Partial<Cluster>): void {
-    this.#row = { ...this.#row, ...change }
-    this.#options.writer.upsertCluster(this.#row)
   }
 }

@@ -196,7 +196,7 @@ export class Replica {
     if (this.#id !== id) this.release()
     ids.reserve(id, name)
     this.#id = id
-    this.#signs.found(peer.config)
+    this.#signs.found(peer.config, peer.copierAt)
     if (peer.store === undefined || peer.store !== this.#store) {
       for (const [resource, mirror] of this.#mirrors) mirror.restart(resourcePrefix(resource, name, cached))
     }

@@ -21,7 +21,6 @@ export interface Revisions {
   beginList(): void
   /** What was known before the list and is not in it, about so many at a time; they may be forgotten between two portions. */
   missing(portion: number): Iterable<readonly string[]>
-  tails(): string[]
 }
 
 /** For keys of any kind: strings in a Map, about 150 bytes each. */
@@ -69,10 +68,6 @@ export class TextRevisions implements Revisions {
       tails = []
     }
     yield tails
-  }
-
-  tails(): string[] {
-    return [...this.#known.keys()]
   }
 }
 
@@ -142,11 +137,5 @@ export class AddressRevisions implements Revisions {
       yield tails
       tails = []
     }
-  }
-
-  tails(): string[] {
-    const tails = this.#others.tails()
-    this.#map.each(() => tails.push(formatAddress(this.#map.address() as Address)))
-    return tails
   }
 }

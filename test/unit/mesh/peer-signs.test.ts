@@ -70,6 +70,17 @@ describe('a copy', () => {
     expect(signs.silenceMs).toBe(6000)
   })
 
+  test('a clock that is off by a day counts for no more than the copier may have gone on after its last heartbeat', () => {
+    const day = 86_400_000
+    const copierAt = (ahead: number): number => clock.date().getTime() + ahead - 30_000
+    // Of staleMs, which is 1 s here.
+    signs.found(copy(silent(60_000, 6000, -day)), copierAt(-day))
+    expect(signs.silenceMs).toBe(37_000)
+    signs.found(copy(ALIVE))
+    signs.found(copy(silent(60_000, 6000, day)), copierAt(day))
+    expect(signs.silenceMs).toBe(36_000)
+  })
+
   test('news of life wake who waits for them', async () => {
     signs.found(copy(silent(0, 6000)))
     const woken = signs.next()
