@@ -48,6 +48,8 @@ need_command nsenter util-linux
 need_command tcpdump tcpdump
 need_command nc netcat-openbsd
 need_command openssl openssl
+need_command xtables-legacy-multi iptables
+need_command nft nftables
 need_command gcc gcc
 compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(libfaketime)
 [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)

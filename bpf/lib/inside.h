@@ -15,14 +15,17 @@ const volatile bool cfg_inside = true;
 /* As inside.h's callers see a service: by the view for inside where there are two. */
 static __always_inline struct svc_val *inside_service(const struct flow_key *key)
 {
-	struct svc_val *svc = svc_lookup(key->daddr, key->dport, key->proto, SVC_SCOPE_EXT);
+	struct svc_val *svc = svc_lookup(key->daddr, key->dport, key->proto, SVC_SCOPE_EXT), *in;
 
 	if (!svc || svc->flags & SVC_HOSTPORT_LOOPBACK)
 		return NULL;
 	/* An external address is whatever a user wrote down: only believe it where it is our own (CVE-2020-8554). */
 	if (svc->flags & SVC_EXT_IP && !ep_is_host(key->daddr))
 		return NULL;
-	return svc_inside(svc, key->daddr, key->dport, key->proto);
+	if (!(svc->flags & SVC_TWO_SCOPES))
+		return svc;
+	in = svc_lookup(key->daddr, key->dport, key->proto, SVC_SCOPE_INT);
+	return in ?: svc;
 }
 
 /* Silence where a policy leaves out backends elsewhere, as from outside. */
@@ -87,7 +90,8 @@ static __always_inline int inside_new(ctx_t *ctx, struct pkt *p, const struct fl
 		return 0;
 	if (p->kind == PKT_LATER_FRAGMENT)
 		return -DROP_FRAG_NOT_FOUND;
-	be = select_for(svc, &p->key, now, ctx_is_dry(ctx), &id);
+	id = ctx_is_dry(ctx) ? select_peek(svc, &p->key, now) : select_backend(svc, &p->key, now);
+	be = id ? backend_lookup(id) : NULL;
 	if (!be)
 		return inside_no_backend(svc, p);
 	if (ctx_is_dry(ctx)) {
@@ -133,6 +137,7 @@ static __always_inline int inside_find(ctx_t *ctx, struct pkt *p, struct flow_va
 static __always_inline int inside_hairpin(ctx_t *ctx, const struct pkt *p, const struct flow_rw *rw)
 {
 	int err = pkt_rewrite(ctx, p, rw, false);
+	__u8 mac[ETH_ALEN];
 	struct ethhdr *eth;
 
 	if (err)
@@ -140,7 +145,9 @@ static __always_inline int inside_hairpin(ctx_t *ctx, const struct pkt *p, const
 	eth = ctx_data(ctx);
 	if ((void *)(eth + 1) > ctx_data_end(ctx))
 		return -DROP_WRITE_ERROR;
-	pkt_turn_frame(eth);
+	__builtin_memcpy(mac, eth->h_dest, ETH_ALEN);
+	__builtin_memcpy(eth->h_dest, eth->h_source, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, mac, ETH_ALEN);
 	ctx_mark_done(ctx);
 	return bpf_redirect(ctx_ifindex(ctx), 0);
 }
@@ -174,7 +181,8 @@ static __always_inline int inside_deliver(ctx_t *ctx, struct pkt *p, bool *done)
 	if (!flow || flow_is_over(flow, now) || !here_is_answer(flow))
 		return CTX_PASS;
 	*done = true;
-	here_touch_answer(ctx, flow, p, now);
+	p->answer = true;
+	here_touch(ctx, flow, p, now);
 	rw = flow->rw;
 	return pkt_rewrite(ctx, p, &rw, false) ?: CTX_PASS;
 }

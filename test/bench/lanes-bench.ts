@@ -1,17 +1,25 @@
 import { fileURLToPath } from 'node:url'
+import type { KubeMode } from './kube-peer.ts'
 import type { Cgroup, Connects, Flood, LanesReply, LanesRequest, Way } from './lanes-child.ts'
 import type { Result } from './report.ts'
 import { median, ratio } from './measure.ts'
+import { missingPeer } from './peers.ts'
 import { fromEnvironment } from './place.ts'
 import { ns, result, us } from './report.ts'
 import { inSandbox } from './sandbox.ts'
 
-const SERVICES = [10, 10_000] as const
+const FEW = 10
+const MANY = 10_000
+/** kube-proxy needs minutes beyond. */
+const PEER_SERVICES = [FEW, 1000, 5000] as const
+const MODES: readonly KubeMode[] = ['iptables', 'nftables']
 const GOAL = 1.1
+/** What many services may add to what few cost: both rates vary by a few per cent from run to run. */
+const GROWTH_GOAL = 1.05
 /** How many times as long a connection may take for a rate of 0.95. */
 const RATE_GOAL = 1 / 0.95
 const FLOWS = [1, 16_000] as const
-const TIMEOUT_MS = 900_000
+const TIMEOUT_MS = 1_800_000
 
 interface Described {
   readonly what: string
@@ -37,12 +45,18 @@ export const LANES_IDS = [...Object.keys(CONNECT), 'E2', ...Object.keys(RATE)]
 export async function benchLanes(ids: ReadonlySet<string>): Promise<Result[]> {
   const ways = (all: Readonly<Record<string, { way: Way }>>): Way[] =>
     Object.entries(all).flatMap(([id, { way }]) => (ids.has(id) ? [way] : []))
-  const [connect, rate] = [ways(CONNECT), ways(RATE)]
   const all = fromEnvironment('BENCH_CONNECTIONS', 1_000_000)
+  const without = missingPeer()
+  if (without !== undefined) process.stderr.write(`E1, E2 and E3 without kube-proxy beside them: ${without}\n`)
+  const beside = without === undefined ? peerServices() : [FEW]
+  const loads = [...new Set([beside[0]!, beside.at(-1)!])]
+  const connect = ways(CONNECT)
   const request: Omit<LanesRequest, 'directory' | 'cgroups'> = {
-    services: connect.length > 0 ? SERVICES : [SERVICES[0]],
+    services: connect.length > 0 ? [...new Set([...beside, MANY])] : loads,
+    peers: { modes: without === undefined ? MODES : [], services: beside.at(-1)! },
     connect,
-    rate,
+    rate: ways(RATE),
+    loads,
     connections: { compared: Math.min(all, 50_000), all },
     floods: ids.has('E2') ? FLOWS : [],
     datagrams: fromEnvironment('BENCH_DATAGRAMS', 64_000),
@@ -55,7 +69,14 @@ export async function benchLanes(ids: ReadonlySet<string>): Promise<Result[]> {
     (places) => ({ ...places, ...request }),
     TIMEOUT_MS,
   )
-  return replies.flatMap(resultsOf).sort((a, b) => order(a.id) - order(b.id))
+  const results = [...replies.flatMap(resultsOf), ...connect.map((way) => growth(replies, way))]
+  return results.sort((a, b) => order(a.id) - order(b.id))
+}
+
+/** A loaded machine may want fewer: kube-proxy takes half a minute for 5 000 in its nftables mode. */
+function peerServices(): number[] {
+  const most = fromEnvironment('BENCH_PEER_SERVICES', PEER_SERVICES.at(-1)!)
+  return PEER_SERVICES.filter((count) => count === FEW || count <= most)
 }
 
 function order(id: string): number {
@@ -80,32 +101,61 @@ function idOf(all: Readonly<Record<string, Described & { way: Way }>>, way: Way)
 function connectResult({ services, way, lanes, programs }: LanesReply & { kind: 'connect' }): Result {
   const [id, { what, against }] = idOf(CONNECT, way)
   const [plain, weft] = sides<Connects>(lanes)
+  const beside = peers(lanes, ({ p50 }) => p50, us)
   return result({
     id: `${id}@${services}`,
     what: `${what}, ${services} services`,
     measured: ratio(weft.p50, plain.p50),
     goal: GOAL,
     against: `${against} ${us(median(plain.p50))}, p99 ${us(plain.p99)}`,
-    detail: `p50 ${us(median(weft.p50))}, p99 ${us(weft.p99)}`,
+    detail: `p50 ${us(median(weft.p50))}, p99 ${us(weft.p99)}${beside}`,
     profile: `programs per connection, its end included: ${programs}`,
   })
 }
 
-function rateResults({ way, lanes, refused, asked }: LanesReply & { kind: 'rate' }): Result[] {
+/** The same with many services as with few; kube-proxy's is from its own fewest to its own most. */
+function growth(replies: readonly LanesReply[], way: Way): Result {
+  const [id, { what }] = idOf(CONNECT, way)
+  const found = replies.flatMap((reply) => (reply.kind === 'connect' && reply.way === way ? [reply] : []))
+  const cost = (lane: string): { services: number; ratio: number }[] =>
+    found.flatMap(({ services, lanes }) => {
+      const asked = lanes[lane]
+      return asked === undefined ? [] : [{ services, ratio: ratio(asked.p50, lanes['plain']!.p50) }]
+    })
+  const grown = (lane: string): string => {
+    const costs = cost(lane)
+    const [few, most] = [costs[0], costs.at(-1)]
+    return few && most && few !== most
+      ? `${lane} ${(most.ratio / few.ratio).toFixed(2)} × from ${few.services} to ${most.services}`
+      : ''
+  }
+  const ours = cost('weft')
+  return result({
+    id: `${id}@growth`,
+    what: `${what}, ${MANY} services against ${FEW}`,
+    measured: ours.at(-1)!.ratio / ours[0]!.ratio,
+    goal: GROWTH_GOAL,
+    against: `${FEW} services`,
+    detail: MODES.map(grown).filter(Boolean).join('; '),
+  })
+}
+
+function rateResults({ services, way, lanes, refused, asked }: LanesReply & { kind: 'rate' }): Result[] {
   const [id, { what, against }] = idOf(RATE, way)
   const [plain, weft] = sides<Connects>(lanes)
-  const perSecond = ({ whole }: Connects): string => `${(1e6 / median(whole)).toFixed(1)} k/s`
+  const rate = (time: number): string => `${(1e6 / time).toFixed(1)} k/s`
+  const perSecond = ({ whole }: Connects): string => rate(median(whole))
   return [
     result({
-      id,
-      what,
+      id: `${id}@${services}`,
+      what: `${what}, ${services} services`,
       measured: ratio(weft.whole, plain.whole),
       goal: RATE_GOAL,
       against: `${against} ${perSecond(plain)}`,
-      detail: perSecond(weft),
+      detail: `${perSecond(weft)}${peers(lanes, ({ whole }) => whole, rate)}`,
     }),
     result({
-      id: `${id}@refused`,
+      id: `${id}@${services}-refused`,
       what: `of ${asked} connections, refused or not answered`,
       measured: refused,
       goal: 0,
@@ -113,23 +163,55 @@ function rateResults({ way, lanes, refused, asked }: LanesReply & { kind: 'rate'
       against: 'none',
       detail: '',
     }),
+    ...againstIptables(id, services, lanes),
   ]
 }
 
+/** Twice as many connections as kube-proxy with its most services. */
+function againstIptables(id: string, services: number, lanes: Readonly<Record<string, Connects>>): Result[] {
+  const { weft, iptables } = lanes
+  if (weft === undefined || iptables === undefined || services !== PEER_SERVICES.at(-1)) return []
+  return [
+    result({
+      id: `${id}@${services}-iptables`,
+      what: 'the same connection against kube-proxy with iptables',
+      measured: ratio(weft.whole, iptables.whole),
+      goal: 0.5,
+      against: `iptables ${us(median(iptables.whole))}`,
+      detail: us(median(weft.whole)),
+    }),
+  ]
+}
+
+/** kube-proxy's figures in the same run: against the lane without anything, as ours are, and by themselves. */
+function peers<T>(
+  lanes: Readonly<Record<string, T>>,
+  of: (lane: T) => readonly number[],
+  figure: (value: number) => string,
+): string {
+  const plain = of(lanes['plain']!)
+  return MODES.flatMap((mode) => {
+    const lane = lanes[mode]
+    return lane === undefined ? [] : [`; ${mode} ${ratio(of(lane), plain).toFixed(2)} × (${figure(median(of(lane)))})`]
+  }).join('')
+}
+
 function floodResult(
-  { flows, lanes, programs }: LanesReply & { kind: 'flood' },
+  { services, flows, lanes, programs }: LanesReply & { kind: 'flood' },
   lane: string,
   { at, what, goals }: (typeof FLOOD)[string],
 ): Result {
   const [plain, ours] = sides<Flood>(lanes, lane)
   const lost = ours.sent - ours.received
+  const losses = lost > 0 ? `; ${lost} of ${ours.sent} lost` : ''
+  const beside = peers(lanes, (each) => each.ns, ns)
   return result({
-    id: `E2@${at}-${flows}`,
-    what: `${what}, ${flows} ${flows === 1 ? 'flow' : 'flows'}`,
+    id: `E2@${services}-${at}-${flows}`,
+    what: `${what}, ${flows} ${flows === 1 ? 'flow' : 'flows'}, ${services} services`,
     measured: ratio(ours.ns, plain.ns),
     goal: goals[flows]!,
     against: `fwd ${ns(median(plain.ns))}`,
-    detail: `${ns(median(ours.ns))}, sending and receiving included${lost > 0 ? `; ${lost} of ${ours.sent} lost` : ''}`,
+    detail: `${ns(median(ours.ns))}, sending and receiving included${losses}${beside}`,
     profile: lane === 'weft' ? `programs per datagram: ${programs}` : '',
   })
 }

@@ -3,7 +3,9 @@
  * Prints one JSON line for each measurement.
  */
 import { execFileSync } from 'node:child_process'
+import type { KubeMode } from './kube-peer.ts'
 import type { Lane } from './lanes.ts'
+import { KubePeers } from './kube-peer.ts'
 import { BACKEND, BACKEND_NETNS, CLIENT_NETNS, wire } from './lanes.ts'
 import { built, pinned } from './place.ts'
 import { SERVICE, WeftNode } from './weft-node.ts'
@@ -14,9 +16,13 @@ export interface LanesRequest {
   /** cgroup2 directories: with our socket programs, without, and one for the node with XDP. */
   readonly cgroups: Readonly<Record<Cgroup, string>>
   readonly services: readonly number[]
+  /** kube-proxies that stand beside, up to so many services. */
+  readonly peers: { readonly modes: readonly KubeMode[]; readonly services: number }
   readonly connect: readonly Way[]
   readonly rate: readonly Way[]
-  /** Connections for the rate, on each lane in turn; and then on ours alone, until there were so many in all. */
+  /** With how many services rates are taken and datagrams sent. */
+  readonly loads: readonly number[]
+  /** Connections for the rate, on each lane in turn; at last on ours alone, until there were so many in all. */
   readonly connections: { readonly compared: number; readonly all: number }
   /** Numbers of flows. */
   readonly floods: readonly number[]
@@ -44,114 +50,119 @@ export interface Flood {
 export type LanesReply =
   | { kind: 'connect'; services: number; way: Way; lanes: Record<string, Connects>; programs: string }
   | { kind: 'rate'; services: number; way: Way; lanes: Record<string, Connects>; refused: number; asked: number }
-  | { kind: 'flood'; flows: number; lanes: Record<string, Flood>; programs: string }
+  | { kind: 'flood'; services: number; flows: number; lanes: Record<string, Flood>; programs: string }
 
-const CONNECT = { rounds: 60, batch: 60 } as const
+const CONNECT = { rounds: 200, batch: 60 } as const
 const RATE_BATCH = 1000
-const FLOOD_ROUNDS = 15
+const FLOOD_ROUNDS = 21
 const PROFILE_ROUNDS = 10
 
 const request = JSON.parse(process.argv[2] ?? '') as LanesRequest
-const { cgroups, directory } = request
-const lanes = wire(['plain', 'weft', ...(request.floods.length > 0 ? ['xdp'] : [])])
-const [plain, weft, xdp] = lanes as [Lane, Lane, Lane | undefined]
+const { cgroups, directory, peers } = request
+const isFlooded = request.floods.length > 0
+const lanes = wire(['plain', 'weft', ...(isFlooded ? ['xdp'] : []), ...peers.modes])
+const [plain, weft] = lanes as [Lane, Lane]
+const proxied = peers.modes.map((mode) => ({ mode, lane: lanes.find(({ name }) => name === mode)! }))
+const own = lanes.filter((lane) => !proxied.some((each) => each.lane === lane))
 const node = new WeftNode(weft, { directory, cgroup: cgroups.weft, xdp: false })
-const nodes = [node, ...(xdp ? [new WeftNode(xdp, { directory, cgroup: cgroups.xdp, xdp: true })] : [])]
+const xdp = own.filter(({ name }) => name === 'xdp')
+const nodes = [node, ...xdp.map((lane) => new WeftNode(lane, { directory, cgroup: cgroups.xdp, xdp: true }))]
+const kube = proxied.length > 0 ? await KubePeers.start(proxied, `${directory}/kube`) : undefined
 
 for (const services of request.services) {
   for (const each of nodes) await each.fill(services)
+  const isBeside = services <= peers.services
+  if (isBeside) await kube?.fill(services, answers)
+  const beside = isBeside ? lanes : own
   for (const way of request.connect) {
-    const lanes = await connect(way, CONNECT)
+    const found = await connect(way, CONNECT, beside)
     const programs = await node.profile(async () => {
-      await connect(way, { ...CONNECT, rounds: PROFILE_ROUNDS })
+      await connect(way, { ...CONNECT, rounds: PROFILE_ROUNDS }, own)
       return (PROFILE_ROUNDS + 1) * CONNECT.batch
     })
-    say({ kind: 'connect', services, way, lanes, programs })
+    say({ kind: 'connect', services, way, lanes: found, programs })
   }
-  for (const way of request.rate) await rate(way, services)
-}
-for (const flows of request.floods) {
-  const lanes = await flood(flows, FLOOD_ROUNDS, request.datagrams)
-  const programs = await node.profile(async () => {
-    await flood(flows, 2, request.datagrams)
-    return 2 * request.datagrams + Math.max(flows, 1000)
-  })
-  say({ kind: 'flood', flows, lanes, programs })
+  if (!request.loads.includes(services)) continue
+  for (const way of request.rate) await rate(way, services, beside)
+  for (const flows of request.floods) {
+    const found = await flood(flows, FLOOD_ROUNDS, beside)
+    const programs = await node.profile(async () => {
+      await flood(flows, 2, own)
+      return 2 * request.datagrams + Math.max(flows, 1000)
+    })
+    say({ kind: 'flood', services, flows, lanes: found, programs })
+  }
 }
 for (const each of nodes) each.close()
+await kube?.close()
 
 function say(reply: LanesReply): void {
   process.stdout.write(`${JSON.stringify(reply)}\n`)
 }
 
+/** Whether a service that was just made takes connections from a node. */
+function answers(lane: Lane, address: string): boolean {
+  const from = [lane.netns, cgroups.plain, address, SERVICE.tcp.port]
+  const args = [1, 1, BACKEND_NETNS, BACKEND, SERVICE.tcp.target, ...from].map(String)
+  const [connects] = JSON.parse(execFileSync(built('connect'), args, { encoding: 'utf8' })) as [Connects]
+  return connects.refused === 0
+}
+
 /** Where connections begin, and what they ask for: of the lane without us, the backend itself. */
-function sides(way: Way): Record<string, readonly (string | number)[]> {
+function side(way: Way, lane: Lane): (string | number)[] {
   const { tcp, clusterIP } = SERVICE
-  if (way === 'socket') {
-    return {
-      plain: [plain.netns, cgroups.plain, BACKEND, tcp.target],
-      weft: [weft.netns, cgroups.weft, clusterIP, tcp.port],
-    }
-  }
-  return {
-    plain: [CLIENT_NETNS, cgroups.plain, BACKEND, tcp.target],
-    weft: [CLIENT_NETNS, cgroups.plain, weft.front, tcp.nodePort],
-  }
+  const from = way === 'socket' ? lane.netns : CLIENT_NETNS
+  const cgroup = way === 'socket' && lane === weft ? cgroups.weft : cgroups.plain
+  if (lane === plain) return [from, cgroup, BACKEND, tcp.target]
+  return [from, cgroup, ...(way === 'socket' ? [clusterIP, tcp.port] : [lane.front, tcp.nodePort])]
 }
 
 interface Load {
   readonly rounds: number
   readonly batch: number
-  readonly only?: string
 }
 
-function connectNow(way: Way, { rounds, batch, only }: Load): Record<string, Connects> {
-  const chosen = Object.entries(sides(way)).filter(([name]) => only === undefined || name === only)
-  const args = [rounds, batch, BACKEND_NETNS, BACKEND, SERVICE.tcp.target, ...chosen.flatMap(([, side]) => side)]
+function connectNow(way: Way, { rounds, batch }: Load, chosen: readonly Lane[]): Record<string, Connects> {
+  // Without datagrams to forward, XDP has nothing of its own to show.
+  const shown = chosen.filter(({ name }) => name !== 'xdp')
+  const sides = shown.flatMap((lane) => side(way, lane))
+  const args = [rounds, batch, BACKEND_NETNS, BACKEND, SERVICE.tcp.target, ...sides]
   const answer = execFileSync(built('connect'), args.map(String), { encoding: 'utf8', maxBuffer: 1 << 28 })
-  return named(
-    chosen.map(([name]) => name),
-    JSON.parse(answer) as Connects[],
-  )
+  return named(shown, JSON.parse(answer) as Connects[])
 }
 
 /** On one CPU: packets between namespaces are then handled inside the call, and nothing waits for a wake-up elsewhere. */
-function connect(way: Way, load: Load): Promise<Record<string, Connects>> {
-  return pinned(async () => connectNow(way, load))
+function connect(way: Way, load: Load, chosen: readonly Lane[]): Promise<Record<string, Connects>> {
+  return pinned(async () => connectNow(way, load, chosen))
 }
 
-async function rate(way: Way, services: number): Promise<void> {
+async function rate(way: Way, services: number, chosen: readonly Lane[]): Promise<void> {
   const { compared, all } = request.connections
-  const lanes = await connect(way, { rounds: Math.max(1, Math.round(compared / RATE_BATCH)), batch: RATE_BATCH })
+  const rounds = Math.max(1, Math.round(compared / RATE_BATCH))
+  const found = await connect(way, { rounds, batch: RATE_BATCH }, chosen)
+  let { refused, asked } = found['weft']!
   // Beyond what is compared only refusals count, and others may have the CPU.
-  const rest = Math.ceil((all - lanes['weft']!.asked) / RATE_BATCH)
-  const more = rest > 0 ? connectNow(way, { rounds: rest, batch: RATE_BATCH, only: 'weft' })['weft'] : undefined
-  say({
-    kind: 'rate',
-    services,
-    way,
-    lanes,
-    refused: lanes['weft']!.refused + (more?.refused ?? 0),
-    asked: lanes['weft']!.asked + (more?.asked ?? 0),
-  })
+  const rest = services === request.loads.at(-1) ? Math.ceil((all - asked) / RATE_BATCH) : 0
+  if (rest > 0) {
+    const more = connectNow(way, { rounds: rest, batch: RATE_BATCH }, [weft])['weft']!
+    refused += more.refused
+    asked += more.asked
+  }
+  say({ kind: 'rate', services, way, lanes: found, refused, asked })
 }
 
-function flood(flows: number, rounds: number, count: number): Promise<Record<string, Flood>> {
+function flood(flows: number, rounds: number, chosen: readonly Lane[]): Promise<Record<string, Flood>> {
   const { udp } = SERVICE
-  const args = lanes.flatMap((lane) => {
+  const args = chosen.flatMap((lane) => {
     const to = lane === plain ? [BACKEND, udp.target] : [lane.front, udp.nodePort]
     return [CLIENT_NETNS, lane.client, ...to, lane.name]
   })
-  const all = [rounds, count, flows, BACKEND_NETNS, BACKEND, udp.target, ...args].map(String)
-  return pinned(async () => {
-    const answer = execFileSync(built('flood'), all, { encoding: 'utf8' })
-    return named(
-      lanes.map(({ name }) => name),
-      JSON.parse(answer) as Flood[],
-    )
-  })
+  const all = [rounds, request.datagrams, flows, BACKEND_NETNS, BACKEND, udp.target, ...args].map(String)
+  return pinned(async () =>
+    named(chosen, JSON.parse(execFileSync(built('flood'), all, { encoding: 'utf8' })) as Flood[]),
+  )
 }
 
-function named<T>(names: readonly string[], values: readonly T[]): Record<string, T> {
-  return Object.fromEntries(names.map((name, i) => [name, values[i]!]))
+function named<T>(of: readonly Lane[], values: readonly T[]): Record<string, T> {
+  return Object.fromEntries(of.map(({ name }, i) => [name, values[i]!]))
 }

@@ -78,6 +78,11 @@ export function wire(names: readonly string[]): Lane[] {
   return lanes
 }
 
+/** Begins a command in a namespace; unlike `ip netns exec`, it leaves /sys as it is. */
+export function inNetnsOf(file: string): string[] {
+  return ['nsenter', `--net=${file}`]
+}
+
 export function inNetns(host: string, ...command: readonly string[]): void {
   execFileSync('ip', ['netns', 'exec', host, ...command])
 }
@@ -86,10 +91,10 @@ function up(device: string, address: string): string[] {
   return [`addr add ${address}/24 dev ${device}`, `link set dev ${device} up`]
 }
 
-function configure(host: string, lines: readonly string[]): void {
+export function configure(host: string, lines: readonly string[]): void {
   execFileSync('ip', ['-netns', host, '-batch', '-'], { input: `${['link set lo up', ...lines].join('\n')}\n` })
 }
 
-function netns(host: string): string {
+export function netns(host: string): string {
   return `/run/netns/${host}`
 }

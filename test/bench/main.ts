@@ -2,7 +2,6 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Result } from './report.ts'
 import { benchChange, CHANGE_IDS } from './change.ts'
-
 import { benchDatapath, DATAPATH_IDS } from './datapath.ts'
 import { benchFill, FILL_IDS } from './fill.ts'
 import { benchLanes, LANES_IDS } from './lanes-bench.ts'
@@ -10,6 +9,7 @@ import { benchMaglev, MAGLEV_IDS } from './maglev.ts'
 import { benchMesh, MESH_IDS } from './mesh.ts'
 import { BUILD } from './place.ts'
 import { render } from './report.ts'
+import { benchStart, START_IDS } from './start-bench.ts'
 import { benchState, STATE_IDS } from './state.ts'
 
 /** Benchmarks that share what they set up; each is asked for the ids it has and that are wanted. */
@@ -18,6 +18,7 @@ const SUITES: readonly { ids: readonly string[]; run: (ids: ReadonlySet<string>)
   { ids: STATE_IDS, run: benchState },
   { ids: LANES_IDS, run: benchLanes },
   { ids: FILL_IDS, run: benchFill },
+  { ids: START_IDS, run: benchStart },
   { ids: CHANGE_IDS, run: benchChange },
   { ids: MAGLEV_IDS, run: benchMaglev },
   { ids: MESH_IDS, run: benchMesh },
