@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { Option } from 'commander'
-import { parseAddress } from '../types/address.ts'
+import { formatAddress, parseAddress } from '../types/address.ts'
+import type { OpenMap } from './bpf/pins.ts'
 import { withPins } from './bpf/pins.ts'
 import type { CliContext, Format } from './context.ts'
 import { DEFAULT_BPF_ROOT, formatOption, print } from './context.ts'
@@ -8,8 +9,9 @@ import { UsageError } from './errors.ts'
 import type { Packet } from './simulate/frame.ts'
 import { TCP_FLAGS } from './simulate/frame.ts'
 import type { HookName } from './simulate/hooks.ts'
-import { deviceTowards, findPlace, HOOKS, listLinks } from './simulate/hooks.ts'
-import { simulate } from './simulate/simulate.ts'
+import { deviceTowards, findPlace, HOOKS, hasProgram, listLinks } from './simulate/hooks.ts'
+import type { Simulation, Trial, Way } from './simulate/simulate.ts'
+import { simulate, simulateOn } from './simulate/simulate.ts'
 import { renderSimulation } from './simulate/text.ts'
 
 interface SimulateOptions {
@@ -28,14 +30,15 @@ export function addSimulate(program: Command, context: CliContext): void {
     .summary('what would become of a packet, asked of the loaded program')
     .description(
       'Run the loaded program on a packet and tell which frontend, backend and path it would take, and why not, when not. ' +
-        'Nothing is sent, and no flow, affinity or counter is made. Needs root, and no running agent. ' +
+        'Nothing is sent, and no flow, affinity or counter is made. What a pod sends is followed to the device by which it ' +
+        'leaves the node. Needs root, and no running agent. ' +
         'Exits with 1 when the packet would be dropped.',
     )
     .argument('<protocol>', 'tcp, udp or icmp (an echo request)')
     .argument('<source>', 'ADDRESS:PORT of the sender')
     .argument('<destination>', 'ADDRESS:PORT it sends to')
-    .addOption(new Option('--hook <name>', 'where it comes in').choices(Object.keys(HOOKS)).default('ingress'))
-    .option('--interface <device>', "device it comes in by; otherwise the only one with a program, or the pod's")
+    .addOption(new Option('--hook <name>', 'where it is seen').choices(Object.keys(HOOKS)).default('ingress'))
+    .option('--interface <device>', "device it comes by; otherwise the only one with a program, or the pod's")
     .option('--tcp-flags <letters>', 'of F, S, R, P, A, U', 'S')
     .option(
       '--bpf-root <path>',
@@ -49,7 +52,8 @@ export function addSimulate(program: Command, context: CliContext): void {
 Examples:
   weft simulate tcp 192.0.2.7:40000 172.18.100.10:80
   weft simulate udp 192.0.2.7:40000 172.18.0.2:30053 -o json
-  weft simulate tcp 10.0.0.46:8080 192.0.2.7:40000 --hook pod --tcp-flags SA`,
+  weft simulate tcp 10.0.0.46:8080 192.0.2.7:40000 --hook pod --tcp-flags SA
+  weft simulate tcp 192.0.2.7:40000 172.18.0.2:30080 --tcp-flags A   of a connection that is known`,
     )
     .action(
       async (protocol: string, source: string, destination: string, options: SimulateOptions, command: Command) => {
@@ -62,7 +66,8 @@ Examples:
           const place = await findPlace(options.bpfRoot, options.hook, links, device)
           try {
             const now = Number(process.hrtime.bigint() / 1_000_000_000n)
-            return simulate(open, { packet, flags, hook: options.hook, place, links, now })
+            const trial: Trial = { packet, flags, hook: options.hook, place, links, now }
+            return await follow(open, options.bpfRoot, trial)
           } finally {
             place.program.close()
           }
@@ -71,6 +76,29 @@ Examples:
         if (result.verdict === 'dropped') context.exitCode = 1
       },
     )
+}
+
+/** What the stack sends on passes another program, at the device by which it leaves. */
+async function follow(open: OpenMap, root: string, trial: Trial): Promise<Simulation> {
+  const first = simulate(open, trial)
+  if (trial.hook !== 'pod' || (first.verdict !== 'to-stack' && first.verdict !== 'not-ours')) return first
+  const { source, destination } = first.becomes ?? first
+  const after = parsePacket(first.protocol, source, destination)
+  const way = await wayOf(root, trial, formatAddress(after.source), formatAddress(after.destination))
+  if (way === undefined) return first
+  try {
+    return simulateOn(open, trial, first, after, way)
+  } finally {
+    way.egress?.program.close()
+  }
+}
+
+async function wayOf(root: string, { place, links }: Trial, source: string, address: string): Promise<Way | undefined> {
+  const device = deviceTowards(address, { source, device: place.device })
+  if (device === undefined || device === 'lo') return undefined
+  return hasProgram(root, 'egress', device)
+    ? { device, egress: await findPlace(root, 'egress', links, device) }
+    : { device }
 }
 
 function parsePacket(name: string, source: string, destination: string): Packet {

@@ -19,7 +19,9 @@ export interface DryAnswer {
   readonly reason: number
   /** ICMP type and code that the sender would be told. */
   readonly answered?: { readonly type: number; readonly code: number }
-  /** Ids of the flow that would be made; 0: none would. */
+  /** A flow would be made. */
+  readonly isNew: boolean
+  /** Ids of that flow; 0 where it is no service's. */
   readonly serviceId: number
   readonly backendId: number
   /** Where the next hop's hardware address is not known: device and address, as the program's number of network order. */
@@ -65,13 +67,15 @@ export function dryRunOutput(
 function decode(words: Buffer, at: number): DryAnswer {
   const word = (index: number): number => words.readUInt32LE(at + 4 * index)
   const result = word(DryWord.RESULT)
+  const service = word(DryWord.SERVICE)
   const said = { type: result >>> 24, code: (result >>> 16) & 0xff }
   return {
     isOurs: (result & DryResult.OURS) !== 0,
     isLeft: (result & DryResult.LEFT) !== 0,
     reason: result & DryResult.REASON_MASK,
     ...((result & DryResult.ANSWERED) === 0 ? {} : { answered: said }),
-    serviceId: word(DryWord.SERVICE),
+    isNew: service !== 0,
+    serviceId: service === DryMagic.NO_SERVICE ? 0 : service,
     backendId: word(DryWord.BACKEND),
     device: word(DryWord.DEVICE),
     nextHop: word(DryWord.NEXT_HOP),

@@ -301,6 +301,7 @@ export const DropReason = {
 /** enum dry_magic. */
 export const DryMagic = {
   MAGIC: 1567813809,
+  NO_SERVICE: 2147483647,
 } as const
 
 /** enum dry_result. */

@@ -7,7 +7,8 @@
  * nothing is counted; what the packet cannot show is told in words that test runs give back.
  *
  * No packet of a network is one: at tc the mark says so, which is zero on whatever a device or another network namespace hands
- * over, and this is asked at ingress only; at XDP, metadata that only a test run can have put there.
+ * over, so that at egress none but a process of this node that may set marks could pretend it; at XDP, metadata that only a test
+ * run can have put there.
  */
 #include "ctx.h"
 #include "dry_types.h"

@@ -9,6 +9,8 @@
 
 enum dry_magic {
 	DRY_MAGIC = DRY_MAGIC_VALUE,
+	/* In place of a service's id: the new flow is no service's. */
+	DRY_NO_SERVICE = 0x7fffffff,
 };
 
 enum dry_word {

@@ -46,6 +46,10 @@ static __always_inline int egress_pod(ctx_t *ctx, struct pkt *p, const struct fl
 	/* Its first fragment went somewhere, and nobody knows any more where. */
 	if (p->kind == PKT_LATER_FRAGMENT)
 		return -DROP_FRAG_NOT_FOUND;
+	if (ctx_is_dry(ctx)) {
+		err = masq_peek(ctx, p, rw);
+		return err ?: egress_rewrite(ctx, p, rw, done);
+	}
 	inside_forget(old, p);
 	err = masq_create(ctx, p, rw, now);
 	return err ?: egress_rewrite(ctx, p, rw, done);

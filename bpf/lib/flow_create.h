@@ -46,6 +46,28 @@ static __always_inline bool flow_meets_socket(ctx_t *ctx, const struct flow_key 
 	return sk;
 }
 
+/* Where the search for a port begins, counted from the first of the range. */
+static __always_inline __u32 flow_first_offset(const struct flow_key *key, const struct flow_key *client, __u32 range)
+{
+	__u16 sport = bpf_ntohs(client->sport);
+
+	if (sport >= cfg_snat_port_min && sport <= cfg_snat_port_max)
+		return sport - cfg_snat_port_min;
+	return jhash_3words(client->saddr ^ client->daddr, key->saddr ^ key->sport,
+			    ((__u32)client->dport << 16) | client->sport, cfg_snat_secret) %
+	       range;
+}
+
+/* The port that a new flow gets if it is free: of the answer's key all but the port is known. */
+static __always_inline __be16 flow_first_port(const struct flow_key *key, const struct flow_key *client)
+{
+	__u32 range = cfg_snat_port_max - cfg_snat_port_min + 1;
+
+	if (key->daddr == client->saddr)
+		return client->sport;
+	return bpf_htons(cfg_snat_port_min + flow_first_offset(key, client, range));
+}
+
 /*
  * Find the port under which the backend answers this flow alone, by inserting the reverse entry where none is: that is
  * what makes it unique per backend address and port. key->dport is the answer. The client's port is kept if possible: on
@@ -56,18 +78,14 @@ static __always_inline int flow_claim_port(ctx_t *ctx, struct flow_key *key, str
 {
 	__u32 range = cfg_snat_port_max - cfg_snat_port_min + 1;
 	bool own_addr = key->daddr == client->saddr;
-	__u16 sport = bpf_ntohs(client->sport);
-	bool in_range = sport >= cfg_snat_port_min && sport <= cfg_snat_port_max;
 	/* Odd where the range is even: with a power of two every port comes up before one comes again. */
 	__u32 step = (1 + bpf_get_prandom_u32() % (range - 1)) | !(range & 1);
 	struct flow_val *old;
 	__u32 offset, i;
 	long err;
 
-	offset = jhash_3words(client->saddr ^ client->daddr, key->saddr ^ key->sport,
-			      ((__u32)client->dport << 16) | client->sport, cfg_snat_secret);
-	offset = in_range ? sport - cfg_snat_port_min : offset % range;
-	key->dport = own_addr || in_range ? client->sport : bpf_htons(cfg_snat_port_min + offset);
+	offset = flow_first_offset(key, client, range);
+	key->dport = own_addr ? client->sport : bpf_htons(cfg_snat_port_min + offset);
 
 	for (i = 0; i < SNAT_TRIES; i++) {
 		if (!own_addr && flow_meets_socket(ctx, key))

@@ -3,6 +3,7 @@
 #define WEFT_MASQUERADE_H
 
 /* Pods of this node towards the world: the node's address in place of theirs, which means nothing there. */
+#include "dry.h"
 #include "endpoint.h"
 #include "flow_create.h"
 #include "ipcache.h"
@@ -71,6 +72,19 @@ __noinline int masq_create(ctx_t *ctx, const struct pkt *p, struct flow_rw *rw, 
 	answer.sport = key.dport;
 	answer.proto = key.proto;
 	return flow_create_pair(ctx, &key, p->tcp_flags, &answer, &flow, FLOW_SNAT | FLOW_MASQ, false, now, rw);
+}
+
+/* What masq_create would come to, with the port that is tried first. */
+static __always_inline int masq_peek(ctx_t *ctx, const struct pkt *p, struct flow_rw *rw)
+{
+	struct flow_key answer = { .saddr = p->key.daddr, .sport = p->key.dport, .proto = p->key.proto };
+
+	dry_tell(ctx, DRY_SERVICE, DRY_NO_SERVICE);
+	answer.daddr = device_address(ctx_ifindex(ctx));
+	if (!answer.daddr)
+		return -DROP_NAT_NO_MAPPING;
+	flow_rw_set(rw, &p->key, answer.daddr, p->key.daddr, flow_first_port(&answer, &p->key), p->key.dport);
+	return 0;
 }
 
 /*

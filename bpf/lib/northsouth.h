@@ -63,10 +63,11 @@ static __always_inline int ns_no_backend(const struct svc_val *svc, struct pkt *
 	return -DROP_NO_SERVICE;
 }
 
-/* What flow_create would come to, but for the port: the client's stands for the one that would be looked for. */
+/* What flow_create would come to, but for the port: the one that is tried first stands for the one that would be found. */
 static __always_inline int ns_new_dry(ctx_t *ctx, const struct pkt *p, const struct svc_val *svc, __u32 backend_id,
 				      const struct be_val *be, __u32 *flags, struct flow_rw *rw)
 {
+	struct flow_key answer = { .saddr = be->addr, .sport = be->port, .proto = p->key.proto };
 	__be32 node = svc->fwd_mode == SVC_FWD_DSR && !*flags ? dsr_node(be) : 0;
 
 	dry_tell(ctx, DRY_SERVICE, svc->svc_id);
@@ -77,9 +78,10 @@ static __always_inline int ns_new_dry(ctx_t *ctx, const struct pkt *p, const str
 		*flags = FLOW_DSR | FLOW_DSR_INFO;
 		return 0;
 	}
-	if (!*flags && !cfg_snat_addr)
+	answer.daddr = *flags ? p->key.saddr : device_source(ctx, be->addr);
+	if (!answer.daddr)
 		return -DROP_NAT_NO_MAPPING;
-	flow_rw_set(rw, &p->key, *flags ? p->key.saddr : cfg_snat_addr, be->addr, p->key.sport, be->port);
+	flow_rw_set(rw, &p->key, answer.daddr, be->addr, flow_first_port(&answer, &p->key), be->port);
 	return 0;
 }
 

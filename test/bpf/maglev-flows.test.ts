@@ -4,7 +4,7 @@ import { maglevTable, parseMaglevSeed } from '../../agent/desired/maglev.ts'
 import { DEFAULT_MAGLEV_SEED } from '../../agent/types/maglev.ts'
 import { formatAddress } from '../../agent/types/address.ts'
 import { address, build, destinationAddress } from './packet.ts'
-import { sendAtTc } from './run.ts'
+import { sendFrame } from './run.ts'
 import { type Config, World } from './world.ts'
 
 /** What the program makes of a Maglev table, over many flows: packets through it, not cells of the table. */
@@ -52,7 +52,7 @@ const flow = (number: number, flags: string): Buffer =>
 const SYNS = Array.from({ length: FLOWS }, (_, number) => flow(number, 'S'))
 
 const chosen = (frame: Buffer, config: Config): string =>
-  formatAddress(destinationAddress(sendAtTc(world, frame, config)))
+  formatAddress(destinationAddress(sendFrame(world, 'ingress', frame, config)))
 
 const all = (): string[] => SYNS.map((frame) => chosen(frame, STATELESS))
 

@@ -51,6 +51,8 @@ export interface ServiceSpec {
   readonly flags?: readonly (keyof typeof SVC_FLAGS)[]
   /** Ids of selectable backends. */
   readonly backends: readonly number[]
+  /** Of those that only keep the flows they have. */
+  readonly kept?: readonly number[]
   readonly maglev?: readonly number[]
   readonly affinitySeconds?: number
   readonly forward?: keyof typeof SVC_FORWARD
@@ -142,7 +144,9 @@ export class DatapathMaps {
   addService(spec: ServiceSpec): void {
     const base = spec.id * REGION
     const slots = this.get(SLOT_MAP.name)
-    spec.backends.forEach((id, i) => slots.update(encoded(slotKey, base + i), encoded(slotValue, id)))
+    const kept = spec.kept ?? []
+    const all = [...spec.backends, ...kept]
+    all.forEach((id, i) => slots.update(encoded(slotKey, base + i), encoded(slotValue, id)))
     spec.maglev?.forEach((id, i) => slots.update(encoded(slotKey, base + MAGLEV_AT + i), encoded(slotValue, id)))
     const key = {
       address: address(spec.address),
@@ -157,7 +161,7 @@ export class DatapathMaps {
       algorithm: spec.maglev === undefined ? SVC_ALGORITHMS.RANDOM : SVC_ALGORITHMS.MAGLEV,
       forward: SVC_FORWARD[spec.forward ?? 'SNAT'],
       count: spec.backends.length,
-      quarantined: 0,
+      quarantined: kept.length,
       slotOffset: base,
       maglevOffset: spec.maglev === undefined ? 0 : base + MAGLEV_AT,
       maglevSize: spec.maglev?.length ?? 0,

@@ -96,9 +96,10 @@ function runTc(program: BpfProgram, frame: Buffer, ifindex: number, complete: bo
   return { verdict: verdictOf('tc', result.retval), data: result.data }
 }
 
-/** What becomes of a frame that comes in at the uplink, whatever the verdict. */
-export function sendAtTc(world: World, frame: Buffer, config: Config): Buffer {
-  return runTc(world.program('ingress', config), frame, world.ifindex('ingress'), false).data
+/** What becomes of a frame at a hook, whatever the verdict. */
+export function sendFrame(world: World, hook: Hook, frame: Buffer, config: Config): Buffer {
+  const run = hook === 'xdp' ? runXdp : (...given: Parameters<typeof runXdp>) => runTc(...given, false)
+  return run(world.program(hook, config), frame, world.ifindex(hook)).data
 }
 
 function runXdp(program: BpfProgram, frame: Buffer, ifindex: number): Outcome {

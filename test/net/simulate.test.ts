@@ -3,8 +3,11 @@ import type { Simulation } from '../../agent/cli/simulate/simulate.ts'
 import { eventually } from '../eventually.ts'
 import { AgentHost } from './agent-process.ts'
 import { Sandbox, SANDBOX_BPFFS } from './sandbox.ts'
+import { pod } from './services.ts'
 
 /** `weft simulate` on the programs of a real agent: what it answers, and that it leaves no trace. */
+
+const POD = '10.0.1.9'
 
 let sandbox: Sandbox
 let host: AgentHost
@@ -30,7 +33,12 @@ beforeAll(async () => {
   const neighbour = ['lladdr', '02:00:00:00:00:09', 'dev', 'up0', 'nud', 'permanent']
   sandbox.run('ip', 'neigh', 'add', '172.18.0.9', ...neighbour)
   sandbox.run('ip', 'route', 'add', '10.1.0.0/16', 'via', '172.18.0.9')
+  sandbox.run('ip', 'route', 'add', 'default', 'via', '172.18.0.9')
+  sandbox.run('ip', 'link', 'add', 'lxc1', 'type', 'veth', 'peer', 'name', 'pod1')
+  for (const end of ['lxc1', 'pod1']) sandbox.run('ip', 'link', 'set', end, 'up')
+  sandbox.run('ip', 'route', 'add', `${POD}/32`, 'dev', 'lxc1', 'src', '172.18.0.3')
   host = await AgentHost.create(sandbox)
+  await host.apply('inside', pod('inside', POD))
   await host.apply('web', service('web', '172.18.100.10'), slice('web', '10.1.0.4'))
   await host.apply('none', service('none', '172.18.100.11'))
   await host.apply(
@@ -38,16 +46,17 @@ beforeAll(async () => {
     service('ranges', '172.18.100.12', { loadBalancerSourceRanges: ['198.51.100.0/24'] }),
     slice('ranges', '10.1.0.4'),
   )
-  const agent = await host.start()
+  const agent = await host.start({ 'load-balancer-acceleration': 'native', 'bpf-masquerade': 'true' })
   await eventually(
     async () => expect(await simulate('192.0.2.7:4000', '172.18.100.10:80')).toMatchObject({ flow: 'new' }),
     {
       what: 'the service in the maps',
     },
   )
+  await eventually(() => simulate(`${POD}:4000`, '172.18.100.10:80', '--hook', 'pod'), { what: "the pod's program" })
   // No running agent is needed.
   await agent.stop()
-}, 60_000)
+}, 120_000)
 
 afterAll(async () => {
   await host.close()
@@ -79,14 +88,14 @@ async function counted(): Promise<string> {
   return texts.map(({ stdout }) => stdout).join('')
 }
 
-describe('a packet that is only thought of', () => {
+describe('a packet that is only thought of', { timeout: 120_000 }, () => {
   test('goes to a backend elsewhere, and leaves no trace', async () => {
     const before = await counted()
     expect(await simulate('192.0.2.7:4000', '172.18.100.10:80')).toMatchObject({
       ...{ verdict: 'forwarded', flow: 'new', interface: 'up0', hook: 'ingress' },
       frontend: { address: '172.18.100.10:80/TCP' },
       backend: { address: '10.1.0.4:8080/TCP', state: 'active' },
-      becomes: { source: '172.18.0.3:4000', destination: '10.1.0.4:8080' },
+      becomes: { source: expect.stringMatching(/^172\.18\.0\.3:\d+$/) as string, destination: '10.1.0.4:8080' },
       path: { device: 'up0', neighbour: '02:00:00:00:00:09' },
     })
     expect(await counted()).toBe(before)
@@ -110,6 +119,34 @@ describe('a packet that is only thought of', () => {
     const denied = await simulate('192.0.2.7:4000', '172.18.100.12:80')
     expect(denied).toMatchObject({ verdict: 'dropped', reason: 'not-in-source-range' })
     expect(await simulate('198.51.100.7:4000', '172.18.100.12:80')).toMatchObject({ verdict: 'forwarded' })
+  })
+
+  test('comes in at XDP', async () => {
+    expect(await simulate('192.0.2.7:40000', '172.18.100.10:80', '--hook', 'xdp')).toMatchObject({
+      ...{ verdict: 'forwarded', flow: 'new', interface: 'up0', hook: 'xdp' },
+      becomes: { source: '172.18.0.3:40000', destination: '10.1.0.4:8080' },
+      path: { device: 'up0', neighbour: '02:00:00:00:00:09' },
+    })
+  })
+
+  test('is sent by a pod: to a service, to the world with the address of the node, and to the node', async () => {
+    const hook = ['--hook', 'pod']
+    const before = await counted()
+    const inside = { hook: 'pod', interface: 'lxc1' }
+    expect(await simulate(`${POD}:40000`, '172.18.100.10:80', ...hook)).toMatchObject({
+      ...{ ...inside, flow: 'new', backend: { address: '10.1.0.4:8080/TCP' }, path: { device: 'up0' } },
+    })
+    const world = await simulate(`${POD}:40000`, '203.0.113.9:443', ...hook)
+    expect(world).toMatchObject({
+      ...{ ...inside, verdict: 'forwarded', flow: 'new', path: { device: 'up0' } },
+      becomes: { source: '172.18.0.3:40000', destination: '203.0.113.9:443' },
+    })
+    expect(world.notes.join()).toContain('bpf.masquerade')
+    expect(await simulate(`${POD}:40000`, '172.18.0.3:22', ...hook)).toMatchObject({ ...inside, verdict: 'not-ours' })
+    expect(await simulate(`${POD}:40000`, '203.0.113.9:443', '--hook', 'egress')).toMatchObject({
+      ...{ verdict: 'forwarded', interface: 'up0', becomes: world.becomes },
+    })
+    expect(await counted()).toBe(before)
   })
 
   test('is for nobody we know', async () => {

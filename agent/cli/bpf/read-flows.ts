@@ -20,6 +20,11 @@ const FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
   [FLOW_FLAGS.DIRECT, 'direct'],
 ]
 
+/** Flag bits in words. */
+export function flowFlags(bits: number): string[] {
+  return FLAG_NAMES.filter(([flag]) => (bits & flag) !== 0).map(([, name]) => name)
+}
+
 /** All flows, both entries of each; `now` is CLOCK_MONOTONIC in seconds, the datapath's clock. */
 export function readFlows(open: OpenMap, now: number): FlowRow[] {
   const rows: FlowRow[] = []
@@ -35,7 +40,7 @@ export function readFlows(open: OpenMap, now: number): FlowRow[] {
         ...tuple(value, 'newSource', 'newDestination'),
         serviceId: value.serviceId,
         backendId: value.backendId,
-        flags: FLAG_NAMES.filter(([flag]) => (value.flags & flag) !== 0).map(([, name]) => name),
+        flags: flowFlags(value.flags),
         expiresIn: value.expires - now,
       })
     }

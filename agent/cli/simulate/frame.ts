@@ -100,14 +100,22 @@ export function readFrame(frame: Buffer): { packet: Packet; node?: Address; mac:
 function readIp(frame: Buffer, at: number): Packet {
   const protocol = frame[at + 9]!
   const l4 = at + (frame[at]! & 0xf) * 4
-  const hasPorts = protocol !== ICMP && frame.length >= l4 + 4
+  const [sourcePort, destinationPort] = readPorts(frame, l4, protocol)
   return {
     protocol,
     source: frame.readUInt32BE(at + 12) as Address,
     destination: frame.readUInt32BE(at + 16) as Address,
-    sourcePort: hasPorts ? frame.readUInt16BE(l4) : 0,
-    destinationPort: hasPorts ? frame.readUInt16BE(l4 + 2) : 0,
+    sourcePort,
+    destinationPort,
   }
+}
+
+/** Of ping the identifier, at the end of who asks; as flows have it. */
+function readPorts(frame: Buffer, l4: number, protocol: number): [source: number, destination: number] {
+  if (frame.length < l4 + 8) return [0, 0]
+  if (protocol !== ICMP) return [frame.readUInt16BE(l4), frame.readUInt16BE(l4 + 2)]
+  const id = frame.readUInt16BE(l4 + 4)
+  return frame[l4] === 8 ? [id, 0] : frame[l4] === 0 ? [0, id] : [0, 0]
 }
 
 function macAt(frame: Buffer, at: number): string {

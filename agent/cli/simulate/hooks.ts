@@ -4,9 +4,10 @@ import type { BpfProgram } from '../../../native/index.ts'
 import type { PacketProgram } from '../../maps/dry-run.ts'
 import { CommandError } from '../errors.ts'
 
-/** Where a packet enters: what the pins of the programs there begin with. */
+/** Where a packet is seen: what the pins of the programs there begin with. */
 export const HOOKS = {
   ingress: { pin: 'from_netdev@', kind: 'tc' },
+  egress: { pin: 'to_netdev@', kind: 'tc' },
   pod: { pin: 'from_pod@', kind: 'tc' },
   xdp: { pin: 'xdp_uplink@', kind: 'xdp' },
 } as const satisfies Record<string, { pin: string; kind: PacketProgram }>
@@ -32,10 +33,14 @@ export function listLinks(): Link[] {
   return JSON.parse(execFileSync('ip', ['-j', 'link', 'show'], { encoding: 'utf8' })) as Link[]
 }
 
-/** The device that leads to an address, by the main routing table; undefined where none does. */
-export function deviceTowards(address: string): string | undefined {
+/** The device that leads to an address, by the routing tables; undefined where none does. `from`: for what came by a device. */
+export function deviceTowards(
+  address: string,
+  from?: { readonly source: string; readonly device: string },
+): string | undefined {
+  const came = from === undefined ? [] : ['from', from.source, 'iif', from.device]
   try {
-    const text = execFileSync('ip', ['-j', 'route', 'get', address], {
+    const text = execFileSync('ip', ['-j', 'route', 'get', address, ...came], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],
     })
@@ -51,10 +56,8 @@ export function deviceTowards(address: string): string | undefined {
  * @throws CommandError `no-program` when nothing is pinned for the hook, `which-device` when several are
  */
 export async function findPlace(root: string, hook: HookName, links: readonly Link[], device?: string): Promise<Place> {
-  const { pin } = HOOKS[hook]
   const directory = `${root}/weft/links`
-  const pins = readdirSync(directory).filter((name) => name.startsWith(pin) && !name.endsWith(':egress'))
-  const devices = pins.map((name) => decodeURIComponent(name.slice(pin.length).replace(/:\w+$/, '')))
+  const { pins, devices } = pinsAt(directory, hook)
   const index = device === undefined && pins.length === 1 ? 0 : devices.indexOf(device ?? '')
   if (pins.length === 0 || (device !== undefined && index < 0)) {
     const where = device === undefined ? '' : ` of ${device}`
@@ -79,6 +82,18 @@ export async function findPlace(root: string, hook: HookName, links: readonly Li
   }
   const program = await openProgram(`${directory}/${pins[index]!}`)
   return { device: name, ifindex: link.ifindex, mac: link.address ?? '00:00:00:00:00:00', program }
+}
+
+/** Whether one of our programs is at a hook of a device. */
+export function hasProgram(root: string, hook: HookName, device: string): boolean {
+  return pinsAt(`${root}/weft/links`, hook).devices.includes(device)
+}
+
+/** The pins of a hook, and the device of each. */
+function pinsAt(directory: string, hook: HookName): { readonly pins: string[]; readonly devices: string[] } {
+  const { pin } = HOOKS[hook]
+  const pins = readdirSync(directory).filter((name) => name.startsWith(pin))
+  return { pins, devices: pins.map((name) => decodeURIComponent(name.slice(pin.length).replace(/:\w+$/, ''))) }
 }
 
 /** What a pin leads to: a link and its program, or on kernels without tcx the program itself. */

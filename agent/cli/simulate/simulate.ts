@@ -1,10 +1,12 @@
 import { reasonName } from '../../maps/drop-reasons.ts'
 import type { DryAnswer } from '../../maps/dry-run.ts'
 import { dryRunInput, dryRunOutput } from '../../maps/dry-run.ts'
+import type { FlowValueFields } from '../../maps/flow.ts'
 import { formatAddress } from '../../types/address.ts'
-import type { OpenMap } from '../bpf/pins.ts'
 import { protocolName } from '../bpf/format.ts'
-import { explainDrop, explainStranger } from './explain.ts'
+import type { OpenMap } from '../bpf/pins.ts'
+import { flowFlags } from '../bpf/read-flows.ts'
+import { explainChange, explainDrop, explainStranger, explainWay } from './explain.ts'
 import type { Packet } from './frame.ts'
 import { buildFrame, readFrame } from './frame.ts'
 import type { HookName, Link, Place } from './hooks.ts'
@@ -19,10 +21,15 @@ export interface Simulation {
   readonly protocol: string
   readonly source: string
   readonly destination: string
-  /** `forwarded`: out by a device or into a tunnel; `to-stack`: this node takes it; `not-ours`: left as it is. */
-  readonly verdict: 'forwarded' | 'to-stack' | 'dropped' | 'not-ours' | 'left-to-tc'
-  /** Whether the packet belongs to a flow that is known. */
+  /**
+   * `forwarded`: out by a device or into a tunnel; `to-stack`: this node takes it; `not-ours`: left as it is; `not-followed`:
+   * another node has encapsulated it.
+   */
+  readonly verdict: 'forwarded' | 'to-stack' | 'dropped' | 'not-ours' | 'left-to-tc' | 'not-followed'
+  /** Whether the packet belongs to a flow that is known, or would make one. */
   readonly flow: 'known' | 'new' | 'none'
+  /** Of a known flow; `expiresIn` in seconds. */
+  readonly known?: { readonly flags: readonly string[]; readonly expiresIn: number }
   readonly frontend?: FrontendReport
   readonly backend?: BackendReport
   /** The packet as it would leave. */
@@ -31,6 +38,7 @@ export interface Simulation {
     readonly device?: string
     readonly nextHop?: string
     readonly neighbour?: string
+    /** It goes there encapsulated. */
     readonly node?: string
   }
   /** Of a drop, as in `weft bpf metrics list`. */
@@ -51,6 +59,12 @@ export interface Trial {
   readonly now: number
 }
 
+/** Where the stack sends a packet; and our program there, if there is one. */
+export interface Way {
+  readonly device: string
+  readonly egress?: Place
+}
+
 const TOLD: Readonly<Record<string, string>> = {
   '3/3': 'port unreachable',
   '3/4': 'fragmentation needed',
@@ -64,24 +78,25 @@ export function simulate(open: OpenMap, trial: Trial): Simulation {
   const { packet, hook, place, flags } = trial
   const { kind } = HOOKS[hook]
   const maps = new MapState(open)
-  const known = maps.flow(packet, trial.now)
-  const sent = buildFrame(packet, place.mac, flags)
-  const result = place.program.testRun(dryRunInput(kind, sent, place.ifindex))
+  const found = maps.flow(packet, trial.now)
+  const result = place.program.testRun(dryRunInput(kind, buildFrame(packet, place.mac, flags), place.ifindex))
   const { frame, answer } = dryRunOutput(kind, result)
 
-  const isNew = answer.serviceId !== 0
-  const frontend = isNew || known === undefined ? maps.frontend(packet) : maps.frontendOf(known.serviceId)
-  const backendId = isNew ? answer.backendId : answer.isOurs ? known?.backendId : undefined
-  const verdict = verdictOf(kind, result.retval, answer)
-  const leaves = verdict === 'forwarded' || (verdict === 'to-stack' && answer.isOurs)
+  const known = answer.isNew || !answer.isOurs ? undefined : found
+  const id = answer.isNew ? answer.serviceId : (known?.serviceId ?? 0)
+  const frontend = id === 0 ? maps.frontend(packet, hook !== 'ingress' && hook !== 'xdp') : maps.frontendOf(id)
+  const backendId = answer.isNew ? answer.backendId : (known?.backendId ?? 0)
+  const verdict = verdictOf(hook, result.retval, answer)
   const common = {
     ...{ hook, interface: place.device, protocol: protocolName(packet.protocol) },
     ...{ source: endpoint(packet, 'source'), destination: endpoint(packet, 'destination') },
     verdict,
-    flow: isNew ? ('new' as const) : answer.isOurs && known !== undefined ? ('known' as const) : ('none' as const),
+    ...{ flow: answer.isNew ? ('new' as const) : known === undefined ? ('none' as const) : ('known' as const) },
+    ...(known === undefined ? {} : { known: knownFlow(known, trial.now) }),
     ...(frontend === undefined ? {} : { frontend }),
-    ...(backendId === undefined || backendId === 0 ? {} : { backend: maps.backend(backendId) }),
+    ...(backendId === 0 ? {} : { backend: maps.backend(backendId) }),
   }
+  const gone = found === undefined || known !== undefined ? [] : explainChange(maps, found, answer.isNew, flags)
   if (verdict === 'dropped') {
     const told = answer.answered === undefined ? undefined : `${answer.answered.type}/${answer.answered.code}`
     const reason = reasonName(answer.reason)
@@ -89,55 +104,65 @@ export function simulate(open: OpenMap, trial: Trial): Simulation {
       ...common,
       reason,
       ...(told === undefined ? {} : { told: TOLD[told] ?? `ICMP ${told}` }),
-      notes: explainDrop(maps, packet, reason, frontend),
+      notes: [...gone, ...explainDrop(maps, packet, reason, frontend)],
     }
   }
-  if (!leaves) return { ...common, notes: explainStranger(maps, packet, frontend, answer.isLeft) }
-  return { ...common, ...outcome(trial, frame, answer, verdict, isNew, frontend) }
+  if (verdict === 'forwarded' || verdict === 'to-stack') {
+    const { packet: after, ...outer } = readFrame(frame)
+    const becomes = { source: endpoint(after, 'source'), destination: endpoint(after, 'destination') }
+    const path = pathOf(trial, outer, answer, verdict, result.retval === PASS[kind])
+    const notes = explainWay({ hook, packet, after, answer, frontend, known, path, interface: place.device })
+    return { ...common, becomes, path, notes: [...gone, ...notes] }
+  }
+  const left = verdict === 'not-ours' ? undefined : verdict
+  return { ...common, notes: [...gone, ...explainStranger(maps, { packet, hook, frontend, found, left })] }
 }
 
-function verdictOf(kind: 'tc' | 'xdp', retval: number, answer: DryAnswer): Simulation['verdict'] {
+/** What the packet of a pod is for the program at the device by which the stack sends it on. */
+export function simulateOn(open: OpenMap, trial: Trial, first: Simulation, after: Packet, way: Way): Simulation {
+  const routed = { ...first, path: { ...first.path, device: way.device } }
+  if (way.egress === undefined) return routed
+  const second = simulate(open, { ...trial, packet: after, hook: 'egress', place: way.egress })
+  if (second.verdict === 'not-ours') return routed
+  const { hook, interface: device, source, destination } = first
+  const service = first.flow === 'none' ? second : first
+  return {
+    ...second,
+    ...{ hook, interface: device, source, destination, flow: service.flow },
+    ...(service.known === undefined ? {} : { known: service.known }),
+    ...(service.frontend === undefined ? {} : { frontend: service.frontend }),
+    ...(service.backend === undefined ? {} : { backend: service.backend }),
+    notes: [...(first.verdict === 'not-ours' ? [] : first.notes), ...second.notes],
+  }
+}
+
+function knownFlow(flow: FlowValueFields, now: number): NonNullable<Simulation['known']> {
+  return { flags: flowFlags(flow.flags), expiresIn: flow.expires - now }
+}
+
+function verdictOf(hook: HookName, retval: number, answer: DryAnswer): Simulation['verdict'] {
+  const { kind } = HOOKS[hook]
   if (retval === DROP[kind]) return 'dropped'
-  if (answer.isLeft) return 'left-to-tc'
+  if (answer.isLeft) return kind === 'xdp' ? 'left-to-tc' : 'not-followed'
   if (retval !== PASS[kind]) return 'forwarded'
-  return answer.isOurs ? 'to-stack' : 'not-ours'
+  if (!answer.isOurs) return 'not-ours'
+  return hook === 'egress' ? 'forwarded' : 'to-stack'
 }
 
-function outcome(
-  trial: Trial,
-  frame: Buffer,
+function pathOf(
+  { hook, links, place }: Trial,
+  { node, mac, sourceMac }: Omit<ReturnType<typeof readFrame>, 'packet'>,
   answer: DryAnswer,
   verdict: Simulation['verdict'],
-  isNew: boolean,
-  frontend: FrontendReport | undefined,
-): Pick<Simulation, 'becomes' | 'path' | 'notes'> {
-  const { packet: after, node, mac, sourceMac } = readFrame(frame)
-  const notes: string[] = []
-  const choices = frontend?.active.length ?? 0
-  if (isNew && frontend?.algorithm === 'random' && choices > 1 && frontend.affinitySeconds === 0) {
-    notes.push(`one of ${choices} backends, by chance: the next packet may get another`)
-  }
-  if (isNew && after.source !== trial.packet.source) {
-    notes.push("the source port is the client's; if it is taken, another is looked for when the flow is made")
-  }
-  const becomes = { source: endpoint(after, 'source'), destination: endpoint(after, 'destination') }
-  if (verdict === 'to-stack') return { becomes, path: { ...tunnel(node) }, notes }
-  if (answer.device !== 0) {
-    notes.push(
-      "the next hop's hardware address is not known yet: the kernel asks for it and keeps the packet meanwhile",
-    )
-    return {
-      becomes,
-      path: { ...tunnel(node), device: nameOf(trial.links, answer.device), nextHop: nextHop(answer) },
-      notes,
-    }
-  }
-  const device = trial.links.find(({ address }) => address === sourceMac)?.ifname
-  return { becomes, path: { ...tunnel(node), ...(device === undefined ? {} : { device }), neighbour: mac }, notes }
-}
-
-function tunnel(node: Packet['destination'] | undefined): { node?: string } {
-  return node === undefined ? {} : { node: formatAddress(node) }
+  passes: boolean,
+): NonNullable<Simulation['path']> {
+  const tunnel = node === undefined ? {} : { node: formatAddress(node) }
+  if (verdict === 'to-stack') return tunnel
+  if (hook === 'egress' && passes) return { ...tunnel, device: place.device }
+  if (answer.device !== 0) return { ...tunnel, device: nameOf(links, answer.device), nextHop: nextHop(answer) }
+  const device = links.find(({ address }) => address === sourceMac)?.ifname
+  if (hook === 'pod' && device === place.device) return { ...tunnel, device }
+  return { ...tunnel, ...(device === undefined ? {} : { device }), neighbour: mac }
 }
 
 function nameOf(links: readonly Link[], index: number): string {

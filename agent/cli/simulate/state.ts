@@ -1,7 +1,7 @@
 import { BACKEND_MAP, BACKEND_STATES, backendKey, backendValue } from '../../maps/backend.ts'
 import { encoded } from '../../maps/codec.ts'
 import type { FlowValueFields } from '../../maps/flow.ts'
-import { FLOW_FLAGS, FLOW_OTHER_MAP, FLOW_TCP_MAP, flowKey, flowValue } from '../../maps/flow.ts'
+import { FLOW_OTHER_MAP, FLOW_TCP_MAP, flowKey, flowValue } from '../../maps/flow.ts'
 import type { ServiceKey, ServiceValue } from '../../maps/service.ts'
 import { SERVICE_MAP, serviceKey, serviceValue, SVC_ALGORITHMS, SVC_FLAGS, SVC_SCOPES } from '../../maps/service.ts'
 import { SLOT_MAP, slotKey, slotValue } from '../../maps/slot.ts'
@@ -49,13 +49,11 @@ export class MapState {
     return flow !== undefined && flow.expires > now ? flow : undefined
   }
 
-  isAnswer(flow: FlowValueFields): boolean {
-    return (flow.flags & FLOW_FLAGS.REV) !== 0
-  }
-
-  frontend(packet: Packet): FrontendReport | undefined {
+  /** What a packet is addressed to, as clients outside see it or those of this node. */
+  frontend(packet: Packet, inside: boolean): FrontendReport | undefined {
     const { destination: address, destinationPort: port, protocol } = packet
-    return this.#service({ address, port, protocol, scope: SVC_SCOPES.EXT })
+    const outer = this.#service({ address, port, protocol, scope: SVC_SCOPES.EXT })
+    return (inside ? this.#service({ address, port, protocol, scope: SVC_SCOPES.INT }) : undefined) ?? outer
   }
 
   /** The service with this id, whatever its address. */
