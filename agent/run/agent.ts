@@ -78,7 +78,7 @@ export async function runAgent(
       acceleration: config.loadBalancer.acceleration,
       nodeIp: config.nodeIp === undefined ? undefined : place.address,
       changed: () => monitor.changed(),
-      attach: (names) => datapath.setUplinks(names),
+      attach: (devices) => datapath.setUplinks(devices),
       write: (entries) => writeDevices(datapath.maps[DEVICE_MAP.name]!, entries),
       onProblems: (problems) => {
         writer.setProblems('devices', problems)

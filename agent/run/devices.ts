@@ -23,7 +23,7 @@ export interface DeviceKeeperOptions {
   /** Whether anything about devices changed since it was asked last. */
   readonly changed: () => boolean
   /** Puts the programs on exactly these devices. */
-  readonly attach: (devices: readonly string[]) => readonly UplinkState[]
+  readonly attach: (devices: readonly NetDevice[]) => readonly UplinkState[]
   readonly write: (entries: ReturnType<typeof deviceEntries>) => void
   readonly onProblems: (problems: readonly Problem[]) => void
   /** Called with all addresses that came or went. */
@@ -99,7 +99,7 @@ export class DeviceKeeper {
       this.#audited = clock.now()
       const devices = chooseDevices(this.#options.wish, await this.#options.read())
       if (this.#stopped) return
-      this.#take(devices, this.#options.attach(devices.map(({ name }) => name)))
+      this.#take(devices, this.#options.attach(devices))
     } catch (error) {
       log.warn({ err: describeError(error) }, 'devices could not be read; they are tried again')
       this.#audited = clock.now() - auditMs + 10 * ASK_MS

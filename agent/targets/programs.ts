@@ -11,7 +11,7 @@ import {
   parseBtf,
   probeKernel,
 } from '../../native/index.ts'
-import type { Acceleration, UplinkState } from '../types/device.ts'
+import type { Acceleration, NetDevice, UplinkState } from '../types/device.ts'
 import type { Wanted } from './datapath/attachments.ts'
 import { Attachments } from './datapath/attachments.ts'
 import { checkMachine, DatapathError, objectPath, objectsFor } from './datapath/checks.ts'
@@ -87,7 +87,7 @@ export class Datapath {
     this.#objects = objects
     this.maps = collectMaps(objects)
     this.#attachments = new Attachments(places.links, (name) => this.#program(name))
-    this.#uplinkHooks = new UplinkHooks(this.#attachments, options.acceleration ?? 'disabled')
+    this.#uplinkHooks = new UplinkHooks(this.#attachments, options.acceleration ?? 'disabled', options.xdpTx ?? true)
   }
 
   /**
@@ -168,9 +168,10 @@ export class Datapath {
   }
 
   /** Makes exactly these devices run the programs of uplinks, and sets what forwarding by them needs. Never throws for one of them. */
-  setUplinks(devices: readonly string[]): readonly UplinkState[] {
+  setUplinks(devices: readonly Pick<NetDevice, 'name' | 'kind'>[]): readonly UplinkState[] {
     this.#uplinks = this.#uplinkHooks.set(devices)
-    this.#sysctls = setSysctls(devices, this.#options.nodePorts)
+    const names = devices.map(({ name }) => name)
+    this.#sysctls = setSysctls(names, this.#options.nodePorts)
     return this.#uplinks
   }
 

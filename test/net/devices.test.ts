@@ -37,6 +37,7 @@ beforeAll(async () => {
     'services',
     ...nodePortService({ name: 'one', nodePort: 30080, backends: [BACKEND], port: 8080 }),
     ...nodePortService({ name: 'later', nodePort: 30070, backends: [LATER], port: 8080 }),
+    ...nodePortService({ name: 'back', nodePort: 30098, backends: ['10.98.0.1'], port: 8080 }),
     ...nodePortService({ name: 'tagged', nodePort: 30081, backends: [TAGGED], port: 8080 }),
   )
   agent = await host.start({ devices: 'up+' })
@@ -154,4 +155,27 @@ test('a device that is named and not there is a problem until it appears', async
   await join('up9', '10.99.0.1', '10.99.0.2')
   await agent.until('up9 is there', ({ problems }) => !problems.some(({ code }) => code === 'device-missing'))
   expect(await devices()).toEqual(['up0', 'up1', 'up9'])
+}, 120_000)
+
+test('a veth that comes to devices that are none has tc, and says that XDP waits for a restart', async () => {
+  await agent.stop()
+  sandbox.run('ip', 'link', 'add', 'hw0', 'type', 'bridge')
+  sandbox.run('ip', 'addr', 'add', '10.97.0.2/24', 'dev', 'hw0')
+  sandbox.run('ip', 'link', 'set', 'hw0', 'up')
+  const settings = { uplink: 'hw0', devices: 'up8', 'load-balancer-acceleration': 'best-effort' }
+  const reported = async (): Promise<[string, string, string | undefined][]> =>
+    (await host.api.status()).datapath.devices.map(({ name, xdp, reason }) => [name, xdp, reason])
+  agent = await host.start(settings)
+  expect(await reported()).toEqual([['hw0', 'disabled', 'its driver has no native XDP']])
+  const late = await join('up8', '10.98.0.1', '10.98.0.2')
+  await late.serve(8080, 'late')
+  await published(host, '10.98.0.2:30098')
+  const [, veth] = await reported()
+  expect(veth).toEqual(['up8', 'disabled', expect.stringContaining('restart the agent')])
+  expect(late.http('http://10.98.0.2:30098/')).toBe('late 10.98.0.2 0\n')
+  await agent.stop()
+  agent = await host.start(settings)
+  await published(host, '10.98.0.2:30098')
+  expect((await reported())[1]).toEqual(['up8', 'native', undefined])
+  expect(late.http('http://10.98.0.2:30098/')).toBe('late 10.98.0.2 0\n')
 }, 120_000)

@@ -1,4 +1,4 @@
-import type { Acceleration, UplinkState, XdpMode } from '../../types/device.ts'
+import type { Acceleration, NetDevice, UplinkState, XdpMode } from '../../types/device.ts'
 import type { Attachments, Wanted } from './attachments.ts'
 import type { Hook } from './hook.ts'
 import { describeError } from '../../lib/errors.ts'
@@ -9,14 +9,20 @@ const FROM = 'weft_from_netdev'
 const TO = 'weft_to_netdev'
 const XDP = 'weft_xdp_uplink'
 
+/** A veth leaves a frame lying that XDP returns to it: a program that returns frames directly is not for it. */
+const LATE_VETH = 'a veth among devices that were none when the agent started: restart the agent'
+
 /** The programs of the devices that face other nodes and clients. */
 export class UplinkHooks {
   readonly #attachments: Attachments
   readonly #acceleration: Acceleration
+  readonly #returnsFrames: boolean
 
-  constructor(attachments: Attachments, acceleration: Acceleration) {
+  /** `returnsFrames`: the program at XDP gives a frame back to the device that it came by, and does not redirect it there. */
+  constructor(attachments: Attachments, acceleration: Acceleration, returnsFrames: boolean) {
     this.#attachments = attachments
     this.#acceleration = acceleration
+    this.#returnsFrames = returnsFrames
   }
 
   /**
@@ -34,13 +40,14 @@ export class UplinkHooks {
   }
 
   /** Makes exactly these devices run the programs. A device that gives trouble says so in its state; the others go on. */
-  set(devices: readonly string[]): UplinkState[] {
+  set(devices: readonly Pick<NetDevice, 'name' | 'kind'>[]): UplinkState[] {
     const states: UplinkState[] = []
-    this.#forget(devices, true)
-    this.#forget(devices, false)
-    for (const device of devices) {
+    const names = devices.map(({ name }) => name)
+    this.#forget(names, true)
+    this.#forget(names, false)
+    for (const { name: device, kind } of devices) {
       try {
-        const wanted = this.#wantedOf(device, states, false)
+        const wanted = this.#wantedOf(device, states, false, this.#returnsFrames && kind === 'veth')
         this.#attachments.attach(wanted.filter(({ program, hook }) => !this.#attachments.holds(program, hook)))
       } catch (error) {
         const failed = { device, xdp: undefined, reason: undefined, error: describeError(error) }
@@ -65,14 +72,15 @@ export class UplinkHooks {
     }
   }
 
-  #wantedOf(device: string, states: UplinkState[], demanded: boolean): Wanted[] {
+  #wantedOf(device: string, states: UplinkState[], demanded: boolean, isLate = false): Wanted[] {
     const tc: Wanted[] = [
       { program: FROM, hook: { kind: 'tc', device, direction: 'ingress' } },
       { program: TO, hook: { kind: 'tc', device, direction: 'egress' } },
     ]
     const mode = this.#mode()
-    const at = states.push({ device, xdp: mode, reason: undefined, error: undefined }) - 1
-    if (mode === undefined) return tc
+    const reason = isLate && mode !== undefined ? LATE_VETH : undefined
+    const at = states.push({ device, xdp: isLate ? undefined : mode, reason, error: undefined }) - 1
+    if (mode === undefined || isLate) return tc
     const hook: Hook = { kind: 'xdp', device, mode }
     const onRefused = (error: BpfError): void => {
       const reason = reasonOf(error, mode)
