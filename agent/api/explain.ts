@@ -5,7 +5,7 @@ import type { Problem } from '../types/problem.ts'
 import type { ServiceName } from '../types/service.ts'
 import { PROTOCOL_NAMES } from '../types/service.ts'
 import { clusterProblems, frontendProblem, mergeProblems } from './problems.ts'
-import { compareFrontends } from './services.ts'
+import { compareFrontends, sourceRangesOf } from './services.ts'
 import type { ExplainReport } from './types.ts'
 import type { AgentView, FrontendView } from './view.ts'
 
@@ -48,6 +48,7 @@ function explain({ frontend, status }: FrontendView): ExplainedFrontend {
     type: frontend.type,
     state: status.state,
     ...(status.state === 'error' ? { error: describeError(status.error) } : {}),
+    ...sourceRangesOf(frontend),
     backends: frontend.group.decisions.map((decision) => ({
       address: `${formatAddress(decision.address)}:${decision.port}/${PROTOCOL_NAMES[decision.protocol]}`,
       cluster: decision.cluster,

@@ -1,9 +1,10 @@
-import { formatAddress } from '../types/address.ts'
+import { formatAddress, formatCidr } from '../types/address.ts'
 import { describeError } from '../lib/errors.ts'
 import type { BackendDecision, Frontend, FrontendType, Reason } from '../types/frontend.ts'
 import type { Service } from '../types/service.ts'
 import { PROTOCOL_NAMES } from '../types/service.ts'
-import type { BackendReport, ServiceReport, ServiceSpec } from './types.ts'
+import { SERVICE_FLAGS } from '../types/service-flags.ts'
+import type { BackendReport, ServiceReport, ServiceSpec, SourceRangesReport } from './types.ts'
 import type { AgentView, FrontendView } from './view.ts'
 
 /**
@@ -88,8 +89,16 @@ function serviceSpec(frontend: Frontend, id: number, service: Service | undefine
           : service?.externalTrafficPolicy) ?? 'Cluster',
       cluster,
       ...(service?.mesh.global === true ? { global: true } : {}),
+      ...sourceRangesOf(frontend),
     },
   }
+}
+
+/** Who may open connections to a frontend, where not everybody may. */
+export function sourceRangesOf({ flags, sourceRanges = [] }: Frontend): { readonly sourceRanges?: SourceRangesReport } {
+  if ((flags & SERVICE_FLAGS.SRC_CHECK) === 0) return {}
+  const policy = (flags & SERVICE_FLAGS.SRC_DENY) === 0 ? 'allow' : 'deny'
+  return { sourceRanges: { policy, ranges: sourceRanges.map(formatCidr) } }
 }
 
 /** Preferred ones first, each part by address and port. */

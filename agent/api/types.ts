@@ -158,7 +158,15 @@ export interface ServiceSpec {
     readonly cluster?: string
     /** Merged over all clusters; absent when it is not. */
     readonly global?: boolean
+    /** Absent where everybody is let in. */
+    readonly sourceRanges?: SourceRangesReport
   }
+}
+
+/** `allow`: only these clients are let in; `deny`: all but these. */
+export interface SourceRangesReport {
+  readonly policy: 'allow' | 'deny'
+  readonly ranges: readonly string[]
 }
 
 export interface AddressReport {
@@ -184,6 +192,8 @@ export interface ExplainReport {
     readonly type: string
     readonly state: 'pending' | 'done' | 'error'
     readonly error?: string
+    /** Absent where everybody is let in. */
+    readonly sourceRanges?: SourceRangesReport
     readonly backends: readonly {
       readonly address: string
       readonly cluster: string

@@ -32,6 +32,7 @@ export function renderExplain(report: ExplainReport): string {
       formatColumns([
         ['Frontend:', frontend.address === '' ? 'none' : `${frontend.address} (${frontend.type})`],
         ['Datapath:', datapath(frontend)],
+        ...clients(frontend),
         ['Backends:', `${selected} of ${frontend.backends.length} take new connections`],
       ]),
     )
@@ -65,6 +66,13 @@ function datapath(frontend: ExplainReport['frontends'][number]): string {
   if (frontend.address === '') return 'nothing to write'
   if (frontend.state === 'error') return `failed: ${frontend.error ?? 'unknown error'}`
   return frontend.state === 'done' ? 'in place' : 'pending'
+}
+
+/** Nothing to say where everybody is let in. */
+function clients({ sourceRanges }: ExplainReport['frontends'][number]): string[][] {
+  if (sourceRanges === undefined) return []
+  const ranges = sourceRanges.ranges.join(', ')
+  return [['Clients:', sourceRanges.policy === 'deny' ? `all but ${ranges}` : `only ${ranges}`]]
 }
 
 /** An agent of another version may know reasons that this command does not. */

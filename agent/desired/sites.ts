@@ -34,7 +34,7 @@ export function sitesOf(snap: Snapshot, service: Service): readonly Site[] {
   const sites: Site[] = []
   const outsideSites: Site[] = []
   if (service.type === 'LoadBalancer') {
-    const flags = FLAG.LB | FLAG.ROUTABLE | (service.sourceRanges.length > 0 ? FLAG.SRC_CHECK : 0)
+    const flags = FLAG.LB | FLAG.ROUTABLE | admission(service)
     for (const address of service.loadBalancerIPs) outside(sites, service, address, 'LoadBalancer', flags | common)
   }
   for (const address of service.externalIPs) {
@@ -52,6 +52,12 @@ export function sitesOf(snap: Snapshot, service: Service): readonly Site[] {
     outside(outsideSites, service, ANY_ADDRESS, 'NodePort', FLAG.NODEPORT | common)
   }
   return outsideSites.length === 0 ? sites : [...sites, ...outsideSites]
+}
+
+/** Who is let in. A list that is empty keeps nobody out, whatever it is called. */
+function admission({ sourceRanges, sourceRangePolicy }: Service): number {
+  if (sourceRanges.length === 0) return 0
+  return FLAG.SRC_CHECK | (sourceRangePolicy === 'deny' ? FLAG.SRC_DENY : 0)
 }
 
 function outside(sites: Site[], service: Service, address: Address, type: FrontendType, flags: number): void {

@@ -43,6 +43,8 @@ export type TrafficPolicy = 'Cluster' | 'Local'
 export type Algorithm = 'random' | 'maglev'
 /** How a flow from outside gets to a backend on another node: from the node's address, or encapsulated as it came. */
 export type Forwarding = 'snat' | 'dsr'
+/** Whether source ranges name who is let in, or who is kept out. */
+export type SourceRangePolicy = 'allow' | 'deny'
 
 /** A Service of the own cluster, as the datapath and the mesh need it. */
 export interface Service {
@@ -61,6 +63,7 @@ export interface Service {
   /** ClientIP affinity in seconds; 0 is off. */
   readonly sessionAffinitySeconds: number
   readonly sourceRanges: readonly Cidr[]
+  readonly sourceRangePolicy: SourceRangePolicy
   readonly healthCheckNodePort: number | undefined
   /** Per-service override of the configured algorithm. */
   readonly algorithm: Algorithm | undefined

@@ -115,6 +115,7 @@ export function serviceRow(n: number, over: Partial<Service> = {}): Service {
     internalTrafficPolicy: 'Cluster',
     sessionAffinitySeconds: 0,
     sourceRanges: [],
+    sourceRangePolicy: 'allow',
     healthCheckNodePort: undefined,
     algorithm: undefined,
     forwarding: undefined,

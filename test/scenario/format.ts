@@ -48,6 +48,7 @@ const EXPECT = z.strictObject({
   backends: text.optional(),
   ipcache: text.optional(),
   explain: z.record(text, z.record(text, z.record(text, text))).optional(),
+  clients: z.record(text, z.record(text, text)).optional(),
   states: z.record(text, z.enum(['done', 'pending', 'error'])).optional(),
   problems: z.array(z.union([text, z.record(text, text)])).default([]),
   routes: z.record(text, text).optional(),

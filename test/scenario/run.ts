@@ -113,6 +113,7 @@ class ScenarioNode {
     table('backends', expected.backends, normalTable, () => renderBackends(place.backends()))
     table('ipcache', expected.ipcache, normalTable, () => renderIpcache(place.ipcache()))
     if (expected.explain) check('explain', this.#explain(Object.keys(expected.explain)), expected.explain)
+    if (expected.clients) check('clients', this.#clients(Object.keys(expected.clients)), expected.clients)
     if (expected.states) {
       check(
         'states',
@@ -145,6 +146,21 @@ class ScenarioNode {
             address,
             Object.fromEntries(backends.map((backend) => [backend.address, backend.reason])),
           ]),
+        ),
+      ]),
+    )
+  }
+
+  /** Of the frontends that do not let everybody in. */
+  #clients(services: readonly string[]): unknown {
+    return Object.fromEntries(
+      services.map((service) => [
+        service,
+        Object.fromEntries(
+          (explainReport(this.#agent.view, service as ServiceName)?.frontends ?? []).flatMap(
+            ({ address, sourceRanges: of }) =>
+              of === undefined ? [] : [[address, [of.policy, ...of.ranges].join(' ')] as const],
+          ),
         ),
       ]),
     )

@@ -1,5 +1,5 @@
 import type { Problem } from '../../types/problem.ts'
-import type { Affinity, Algorithm, Forwarding, MeshIntent } from '../../types/service.ts'
+import type { Affinity, Algorithm, Forwarding, MeshIntent, SourceRangePolicy } from '../../types/service.ts'
 import type { Field } from './fields.ts'
 import { show } from './fields.ts'
 
@@ -8,6 +8,7 @@ const SHARED = ['service.cilium.io/shared', 'io.cilium/shared-service'] as const
 const AFFINITY = ['service.cilium.io/affinity', 'io.cilium/service-affinity'] as const
 const ALGORITHM = ['service.cilium.io/lb-algorithm'] as const
 const FORWARDING = ['service.cilium.io/forwarding-mode'] as const
+const SOURCE_RANGES = ['service.cilium.io/src-ranges-policy'] as const
 
 const BOOLEANS: Readonly<Record<string, boolean>> = { true: true, false: false }
 const AFFINITIES: Readonly<Record<string, Affinity>> = {
@@ -18,11 +19,13 @@ const AFFINITIES: Readonly<Record<string, Affinity>> = {
 }
 const ALGORITHMS: Readonly<Record<string, Algorithm>> = { random: 'random', maglev: 'maglev' }
 const FORWARDINGS: Readonly<Record<string, Forwarding>> = { snat: 'snat', dsr: 'dsr' }
+const SOURCE_RANGE_POLICIES: Readonly<Record<string, SourceRangePolicy>> = { allow: 'allow', deny: 'deny' }
 
 export interface ServiceAnnotations {
   readonly mesh: MeshIntent
   readonly algorithm: Algorithm | undefined
   readonly forwarding: Forwarding | undefined
+  readonly sourceRangePolicy: SourceRangePolicy
   readonly problems: readonly Problem[]
 }
 
@@ -71,5 +74,6 @@ export function readServiceAnnotations(annotations: Field, who: string): Service
   }
   const algorithm = choose<Algorithm | undefined>(ALGORITHM, ALGORITHMS, undefined, 'the configured algorithm')
   const forwarding = choose<Forwarding | undefined>(FORWARDING, FORWARDINGS, undefined, 'the configured mode')
-  return { mesh, algorithm, forwarding, problems }
+  const sourceRangePolicy = choose(SOURCE_RANGES, SOURCE_RANGE_POLICIES, 'allow', 'allow')
+  return { mesh, algorithm, forwarding, sourceRangePolicy, problems }
 }

@@ -16,7 +16,7 @@ const AFFINITY_SECONDS = 10_800
 const AFFINITY_SECONDS_MAX = 86_400
 const PORT_NAME = /^(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*$/
 
-/** No packet has this source: stands for source ranges of which none is IPv4, where an empty list would admit everyone. */
+/** No packet has this source: stands for source ranges of which none is IPv4, where an empty list would not be looked at. */
 const NOBODY = parseCidr('0.0.0.0/32') as Cidr
 
 /**
@@ -33,6 +33,7 @@ export function serviceFromObject(object: V1Service, context: ConvertContext): C
     mesh,
     algorithm,
     forwarding,
+    sourceRangePolicy,
     problems: annotationProblems,
   } = readServiceAnnotations(root.at('metadata').at('annotations'), who)
   const problems: Problem[] = [...annotationProblems]
@@ -92,6 +93,7 @@ export function serviceFromObject(object: V1Service, context: ConvertContext): C
     sessionAffinitySeconds:
       choose(spec.at('sessionAffinity'), AFFINITIES, 'None') === 'ClientIP' ? readTimeout(spec) : 0,
     sourceRanges,
+    sourceRangePolicy,
     healthCheckNodePort: spec.at('healthCheckNodePort').optionalPort(),
     algorithm,
     forwarding,

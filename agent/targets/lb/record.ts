@@ -2,6 +2,7 @@ import type { Frontend } from '../../types/frontend.ts'
 import type { Element } from './element.ts'
 import type { GroupRecord, Previous, Table } from './groups.ts'
 import { compareCidrs } from '../../types/address.ts'
+import { SERVICE_FLAGS } from '../../types/service-flags.ts'
 
 /** A frontend as it stands in the maps. */
 export interface FrontendRecord {
@@ -86,6 +87,20 @@ export function sameFrontend(a: Frontend, b: Frontend): boolean {
     }
   }
   return true
+}
+
+/** What decides, besides the ranges, who is admitted. */
+const ADMISSION = SERVICE_FLAGS.SRC_CHECK | SERVICE_FLAGS.SRC_DENY
+
+/** Some clients that `before` admitted may not be by `after`. `removed`: ranges have left the map on the way. */
+export function admitsFewer(before: Frontend, after: Frontend, removed: boolean): boolean {
+  const { SRC_CHECK, SRC_DENY } = SERVICE_FLAGS
+  if ((after.flags & SRC_CHECK) === 0) return false
+  if (((before.flags ^ after.flags) & ADMISSION) !== 0) return true
+  if ((after.flags & SRC_DENY) === 0) return removed
+  const { sourceRanges: known = [] } = before
+  const { sourceRanges: wanted = [] } = after
+  return wanted.some((range) => known.every((other) => compareCidrs(range, other) !== 0))
 }
 
 function sameRanges(a: Frontend['sourceRanges'] = [], b: Frontend['sourceRanges'] = []): boolean {

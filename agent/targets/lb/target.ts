@@ -5,7 +5,6 @@ import type { Found } from './restore.ts'
 import type { FrontendRecord } from './record.ts'
 import type { ArrayView, HashView, Ids, MaglevBuilder, Spans } from './views.ts'
 import { NO_FAILURES } from '../../reconcile/target.ts'
-import { SERVICE_FLAGS } from '../../types/service-flags.ts'
 import type { BackendGone } from './backends.ts'
 import { BackendStore } from './backends.ts'
 import {
@@ -23,12 +22,9 @@ import { GraceQueue } from './grace.ts'
 import { GroupStore } from './groups.ts'
 import { publish } from './publish.ts'
 import { RangeStore } from './ranges.ts'
-import { DAMAGED, elementOf, previousOf, sameElement, sameFrontend } from './record.ts'
+import { admitsFewer, DAMAGED, elementOf, previousOf, sameElement, sameFrontend } from './record.ts'
 import { restore } from './restore.ts'
 import { ServiceStore } from './services.ts'
-
-/** What decides, besides the ranges, who is admitted. */
-const ADMISSION = SERVICE_FLAGS.SRC_CHECK | SERVICE_FLAGS.SRC_DENY
 
 export interface LbMaps {
   /** `w_svc4_v1`. */
@@ -237,9 +233,7 @@ export class LbTarget implements Target<Frontend> {
     if (old !== undefined) this.#release(old)
     const removed = record.serviceId !== 0 && this.#ranges.trim(record.serviceId, record.frontend.sourceRanges)
     if (old?.serviceId !== record.serviceId || record.serviceId === 0) return
-    if (removed || ((old.frontend.flags ^ record.frontend.flags) & ADMISSION) !== 0) {
-      this.#options.onRangesChanged?.(record.serviceId)
-    }
+    if (admitsFewer(old.frontend, record.frontend, removed)) this.#options.onRangesChanged?.(record.serviceId)
   }
 
   #rollBack(record: FrontendRecord, old: FrontendRecord | undefined): void {

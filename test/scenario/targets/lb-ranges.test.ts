@@ -28,6 +28,11 @@ function checked(n: number, ...texts: string[]): Frontend {
   return frontend(n, group, { flags: SERVICE_FLAGS.LB | SERVICE_FLAGS.SRC_CHECK, sourceRanges })
 }
 
+function denied(n: number, ...texts: string[]): Frontend {
+  const allowed = checked(n, ...texts)
+  return { ...allowed, flags: allowed.flags | SERVICE_FLAGS.SRC_DENY }
+}
+
 /** `id range`, as they stand in the map. */
 function there(): string[] {
   const { keys, count } = maps.ranges.dump()
@@ -60,6 +65,25 @@ describe('source ranges', () => {
     expect(there()).toEqual([])
     await set(checked(1, '10.0.0.0/8'))
     expect(maps.rangesChanged.at(-1)).toBe(1)
+  })
+
+  test('of clients that are kept out, one more is told and one less is not; a change of sides is', async () => {
+    await set(denied(1, '10.0.0.0/8'))
+    await set(denied(1, '10.0.0.0/8', '192.0.2.0/24'))
+    expect(maps.rangesChanged).toEqual([1])
+    await set(denied(1, '192.0.2.0/24'))
+    expect(maps.rangesChanged).toEqual([1])
+    expect(there()).toEqual(['1 192.0.2.0/24'])
+    await set(checked(1, '192.0.2.0/24'))
+    expect(maps.rangesChanged).toEqual([1, 1])
+    await set(frontend(1, group, { flags: SERVICE_FLAGS.LB }))
+    expect(maps.rangesChanged).toEqual([1, 1])
+    await set(denied(1, '10.0.0.0/8'))
+    expect(maps.rangesChanged).toEqual([1, 1, 1])
+    const next = maps.target(clock)
+    await next.load()
+    await next.set([entry(denied(1, '10.0.0.0/8', '192.0.2.0/24'))])
+    expect(maps.rangesChanged).toEqual([1, 1, 1, 1])
   })
 
   test('a restart finds them, sets nothing anew and drops those of a service that is gone', async () => {

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
+import { parseCidr } from '../../../agent/types/address.ts'
+import { SERVICE_FLAGS } from '../../../agent/types/service-flags.ts'
 import { addEast, addEastWebpod, decision, frontend, ip, row, service, webpodDecisions, world } from '../api/fixture.ts'
 import { output, weft } from './harness.ts'
 
@@ -123,6 +125,19 @@ Reasons:
   affinity-hides   service.cilium.io/affinity prefers other backends, and at least one of them is usable
 `,
     )
+  })
+
+  it('says which clients are let in, or kept out', async () => {
+    const ranges = { sourceRanges: [parseCidr('192.0.2.0/24')!, parseCidr('198.51.100.7')!] }
+    const said = async (flags: number): Promise<string> => {
+      const { view, writer } = world([row(frontend(webpodDecisions('none'), { flags, ...ranges }))])
+      writer.upsertService(service())
+      return output('explain service webpod', { view })
+    }
+    const { SRC_CHECK, SRC_DENY } = SERVICE_FLAGS
+    expect(await said(SRC_CHECK)).toMatch(/^Clients: +only 192\.0\.2\.0\/24, 198\.51\.100\.7\/32$/m)
+    expect(await said(SRC_CHECK | SRC_DENY)).toMatch(/^Clients: +all but 192\.0\.2\.0\/24, 198\.51\.100\.7\/32$/m)
+    expect(await said(0)).not.toContain('Clients:')
   })
 
   it('says of a service of its own that other clusters do not get it', async () => {

@@ -38,6 +38,7 @@ export function service(fields: Partial<Service> = {}): Service {
     internalTrafficPolicy: 'Cluster',
     sessionAffinitySeconds: 0,
     sourceRanges: [],
+    sourceRangePolicy: 'allow',
     healthCheckNodePort: undefined,
     algorithm: undefined,
     forwarding: undefined,

@@ -110,6 +110,15 @@ describe('addresses', () => {
     }
   })
 
+  test('source ranges keep clients out instead where the policy is deny; an empty list keeps out nobody', () => {
+    const flagsOf = (fields: object): number =>
+      desiredFrontends(given({ ...full, sourceRangePolicy: 'deny', ...fields }).snap, WEBPOD).frontends.find(
+        (each) => each.type === 'LoadBalancer',
+      )!.flags
+    expect(flagsOf({ sourceRanges: [{ address: ip('10.0.0.0'), bits: 8 }] }) & FLAG.SRC_DENY).toBe(FLAG.SRC_DENY)
+    expect(flagsOf({}) & (FLAG.SRC_CHECK | FLAG.SRC_DENY)).toBe(0)
+  })
+
   test('Maglev only where outside clients come in', () => {
     const { frontends } = desiredFrontends(given({ ...full, algorithm: 'maglev' }).snap, WEBPOD)
     expect(frontends.map((each) => [each.id, each.algorithm, each.maglevSize])).toEqual([

@@ -43,6 +43,7 @@ const service = (mesh: Partial<MeshIntent> = {}, change: Partial<Service> = {}):
   internalTrafficPolicy: 'Cluster',
   sessionAffinitySeconds: 0,
   sourceRanges: [],
+  sourceRangePolicy: 'allow',
   healthCheckNodePort: undefined,
   algorithm: undefined,
   forwarding: undefined,

@@ -44,6 +44,7 @@ describe('serviceFromObject', () => {
       internalTrafficPolicy: 'Cluster',
       sessionAffinitySeconds: 0,
       sourceRanges: [],
+      sourceRangePolicy: 'allow',
       healthCheckNodePort: undefined,
       algorithm: undefined,
       forwarding: undefined,
@@ -112,6 +113,21 @@ describe('serviceFromObject', () => {
   it('keeps each source range once, in order', () => {
     const spec = { loadBalancerSourceRanges: ['192.0.2.0/24', '10.1.2.3/8', '10.0.0.0/8', '10.0.0.0/16'] }
     expect(row({ spec }).sourceRanges.map(formatCidr)).toEqual(['10.0.0.0/8', '10.0.0.0/16', '192.0.2.0/24'])
+  })
+
+  it('takes source ranges for those of clients to be kept out where an annotation says so', () => {
+    const named = (value: unknown): Service =>
+      row({
+        metadata: { annotations: { 'service.cilium.io/src-ranges-policy': value } },
+        spec: { loadBalancerSourceRanges: ['10.0.0.0/8'] },
+      })
+    expect(named('deny')).toMatchObject({ sourceRangePolicy: 'deny', problems: [] })
+    expect(named('Deny')).toMatchObject({ sourceRangePolicy: 'deny' })
+    expect(named('allow')).toMatchObject({ sourceRangePolicy: 'allow', problems: [] })
+    expect(named('block')).toMatchObject({
+      sourceRangePolicy: 'allow',
+      problems: [{ code: 'unknown-annotation-value', hint: 'Accepted values: allow, deny.' }],
+    })
   })
 
   it('gives headless and ExternalName services no address', () => {
