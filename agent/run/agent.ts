@@ -2,8 +2,6 @@ import type { ConfigValue } from '../api/types.ts'
 import type { Config } from '../config.ts'
 import type { Address } from '../types/address.ts'
 import { DeviceMonitor } from '../../native/index.ts'
-import { agentSamples } from '../api/metrics/agent.ts'
-import { MetricsServer } from '../api/metrics/server.ts'
 import { startApi } from '../api/server.ts'
 import { probeTargets } from '../desired/probe-targets.ts'
 import { systemClock } from '../lib/clock.ts'
@@ -17,7 +15,6 @@ import { Masquerade } from './masquerade.ts'
 import { findNodePlace } from './node-place.ts'
 import { Pipelines } from './pipelines.ts'
 import { requireManifestDirectory, startManifestSource } from '../sources/manifests/source.ts'
-import { startMeshSource } from '../sources/mesh/index.ts'
 import { startProbes } from '../sources/probes/index.ts'
 import { LOCAL_SOURCE, SyncGates } from '../state/sync.ts'
 import { createTables } from '../state/tables.ts'
@@ -46,7 +43,8 @@ const random = Math.random
  * `weft agent`: builds everything, in order, and stops it in the opposite one when `signal` is aborted.
  *
  * Order: datapath (adopts what is pinned), what the maps hold, the API, then the sources. Whatever happens here, programs and
- * maps stay as they are: stopping is not detaching.
+ * maps stay as they are: stopping is not detaching. What takes half of the start to load, etcd's client and that of metrics, is
+ * loaded where it is used.
  */
 export async function runAgent(
   config: Config,
@@ -136,6 +134,10 @@ export async function runAgent(
     const api = await startApi({ socket: config.apiSocket, view, log, monitor: events })
     stops.push(() => api.close())
     if (config.prometheusServeAddr !== undefined) {
+      const [{ MetricsServer }, { agentSamples }] = await Promise.all([
+        import('../api/metrics/server.ts'),
+        import('../api/metrics/agent.ts'),
+      ])
       const metrics = await MetricsServer.start({
         ...{ address: config.prometheusServeAddr, clock, log },
         samples: () => agentSamples(view, packetCounts(datapath.maps[METRICS_MAP.name]!)),
@@ -156,6 +158,7 @@ export async function runAgent(
     const cluster = { name: config.clusterName, id: config.clusterId }
     // First, so that every gate is registered before the own cluster's opens: nothing of a remote cluster is pruned too early.
     if (config.clustermeshConfig !== undefined) {
+      const { startMeshSource } = await import('../sources/mesh/index.ts')
       const mesh = await startMeshSource({
         ...{ configDir: config.clustermeshConfig, cluster, writer, sync, clock, random, log },
         unreachableAfterMs: config.unreachableAfter,
