@@ -4,7 +4,8 @@ import { Mem, native } from './libbpf.ts'
 
 const CLONE_NEWNET = 0x4000_0000
 const AF_INET = 2
-const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000
+const SOCK_DGRAM = 2
+const NONBLOCK_CLOEXEC = 0o4000 | 0o2000000
 const SOL_SOCKET = 1
 const SO_NETNS_COOKIE = 71
 
@@ -42,11 +43,18 @@ export function newNetns(): void {
   if (native().unshare.int(CLONE_NEWNET) < 0) throw new BpfError({ fn: 'unshare', errno: native().errno() })
 }
 
+/** The descriptor of a new socket in the network namespace of the calling thread: it does not block, and no child inherits it. */
+export function openSocket(family: number, type: number, protocol: number, subject: string): number {
+  const n = native()
+  const fd = n.socket.int(family, type | NONBLOCK_CLOEXEC, protocol)
+  if (fd < 0) throw new BpfError({ fn: 'socket', errno: n.errno(), subject })
+  return fd
+}
+
 /** Cookie of the calling thread's network namespace, as `bpf_get_netns_cookie` gives it (Linux 5.14). */
 export function netnsCookie(): bigint {
   const n = native()
-  const fd = n.socket.int(AF_INET, SOCK_DGRAM_CLOEXEC, 0)
-  if (fd < 0) throw new BpfError({ fn: 'socket', errno: n.errno() })
+  const fd = openSocket(AF_INET, SOCK_DGRAM, 0, 'IPv4')
   try {
     const value = new Mem(8)
     const length = new Mem(4)

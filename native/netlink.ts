@@ -1,9 +1,10 @@
 import { closeSync } from 'node:fs'
 import { BpfError, Errno } from './errors.ts'
 import { Mem, native } from './libbpf.ts'
+import { openSocket } from './net.ts'
 
 const AF_NETLINK = 16
-const SOCK_RAW_NONBLOCK_CLOEXEC = 3 | 0o4000 | 0o2000000
+const SOCK_RAW = 3
 const NETLINK_ROUTE = 0
 const SOCKADDR_SIZE = 12
 /** RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE. */
@@ -44,8 +45,7 @@ export class DeviceMonitor {
 
   constructor() {
     const n = native()
-    this.#fd = n.socket.int(AF_NETLINK, SOCK_RAW_NONBLOCK_CLOEXEC, NETLINK_ROUTE)
-    if (this.#fd < 0) throw new BpfError({ fn: 'socket', errno: n.errno(), subject: 'rtnetlink' })
+    this.#fd = openSocket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE, 'rtnetlink')
     const address = new Mem(SOCKADDR_SIZE)
     address.bytes.writeUInt16LE(AF_NETLINK)
     address.bytes.writeUInt32LE(GROUPS, 8)

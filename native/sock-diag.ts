@@ -2,11 +2,11 @@ import { closeSync, openSync } from 'node:fs'
 import { BpfError, Errno } from './errors.ts'
 import { FdOwner } from './fd.ts'
 import { Mem, native } from './libbpf.ts'
-import { enterNetns } from './net.ts'
+import { enterNetns, openSocket } from './net.ts'
 
 const AF_INET = 2
 const AF_NETLINK = 16
-const SOCK_RAW_NONBLOCK_CLOEXEC = 3 | 0o4000 | 0o2000000
+const SOCK_RAW = 3
 const NETLINK_SOCK_DIAG = 4
 const SOCK_DIAG_BY_FAMILY = 20
 const SOCK_DESTROY = 21
@@ -54,9 +54,7 @@ export class SocketDiag extends FdOwner {
     try {
       enterNetns(path)
       try {
-        const fd = native().socket.int(AF_NETLINK, SOCK_RAW_NONBLOCK_CLOEXEC, NETLINK_SOCK_DIAG)
-        if (fd < 0) throw new BpfError({ fn: 'socket', errno: native().errno(), subject: path })
-        return new SocketDiag(fd, path)
+        return new SocketDiag(openSocket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG, path), path)
       } finally {
         enterNetns(`/proc/self/fd/${home}`)
       }

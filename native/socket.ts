@@ -1,11 +1,11 @@
 import { closeSync } from 'node:fs'
 import { BpfError, Errno } from './errors.ts'
 import { Mem, native } from './libbpf.ts'
+import { openSocket } from './net.ts'
 
 const AF_INET = 2
 const SOCK_DGRAM = 2
 const SOCK_RAW = 3
-const NONBLOCK_CLOEXEC = 0o4000 | 0o2000000
 const LARGEST_PACKET = 0x10000
 
 /** Options that Node's sockets have no name for: level and name, as in the C headers. */
@@ -23,9 +23,7 @@ export class PlainSocket {
   readonly fd: number
 
   private constructor(type: number, protocol: number) {
-    const n = native()
-    this.fd = n.socket.int(AF_INET, type | NONBLOCK_CLOEXEC, protocol)
-    if (this.fd < 0) throw new BpfError({ fn: 'socket', errno: n.errno() })
+    this.fd = openSocket(AF_INET, type, protocol, 'IPv4')
   }
 
   /** Receives all packets of a protocol, header and all, beside those they are for. Needs CAP_NET_RAW. */
