@@ -1,6 +1,4 @@
-import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
@@ -25,8 +23,10 @@ import { SLOT_MAP, slotKey, slotValue } from '../../agent/maps/slot.ts'
 import { BpfMap, possibleCpus } from '../../native/index.ts'
 import { ip } from '../unit/api/fixture.ts'
 import { output, weft } from '../unit/cli/harness.ts'
+import { type Bpffs, mountBpffs } from './bpffs.ts'
 
-/** A bpffs of its own, with the maps an agent would have pinned: no program, no agent. */
+/** With the maps an agent would have pinned: no program, no agent. */
+let bpffs: Bpffs
 let root: string
 const maps = new Map<string, BpfMap>()
 
@@ -34,9 +34,8 @@ const maps = new Map<string, BpfMap>()
 const SIZES: Readonly<Record<string, number>> = { [METRICS_MAP.name]: METRICS_MAP.maxEntries }
 
 beforeAll(() => {
-  sweep()
-  root = mkdtempSync(join(tmpdir(), `weft-cli-bpf-${process.pid}-`))
-  execFileSync('mount', ['-t', 'bpf', 'bpf', root])
+  bpffs = mountBpffs()
+  root = bpffs.root
   mkdirSync(join(root, 'weft/maps'), { recursive: true })
   const shapes = [
     SERVICE_MAP,
@@ -59,20 +58,8 @@ beforeAll(() => {
 
 afterAll(() => {
   for (const map of maps.values()) map.close()
-  if (root === undefined) return
-  execFileSync('umount', [root])
-  rmdirSync(root)
+  bpffs?.close()
 })
-
-/** What a killed run left behind. */
-function sweep(): void {
-  for (const entry of readdirSync(tmpdir())) {
-    const pid = /^weft-cli-bpf-(\d+)-/.exec(entry)?.[1]
-    if (pid === undefined || existsSync(`/proc/${pid}`)) continue
-    spawnSync('umount', [join(tmpdir(), entry)])
-    rmdirSync(join(tmpdir(), entry))
-  }
-}
 
 function put<K, V>(shape: MapShape, key: Codec<K>, value: Codec<V>, entry: readonly [K, V]): void {
   maps.get(shape.name)!.update(encoded(key, entry[0]), encoded(value, entry[1]))

@@ -4,7 +4,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { PlainSocket } from '../../native/index.ts'
 import { eventually } from '../eventually.ts'
 import { build, type PacketSpec } from './packet.ts'
-import { CLIENT, NODE, NODE_PORT, Roads, VIP } from './roads.ts'
+import { CLIENT, NODE, NODE_PORT, type Roads, VIP } from './roads.ts'
+import { AT_WAY, servedRoads, WAYS } from './ways.ts'
 
 /** Datagrams that do not fit into one packet, there and back: the servers answer with what they get. */
 
@@ -17,18 +18,11 @@ async function echo(socket: Socket, host: string, port: number, length: number):
   return got
 }
 
-describe.each([
-  { mode: 'tc', ends: 'on', node: 'on' },
-  { mode: 'tc', ends: 'off', node: 'off' },
-  { mode: 'xdp', ends: 'off', node: 'off' },
-  { mode: 'both', ends: 'off', node: 'off' },
-] as const)('at $mode, checksum offload $ends at the ends, $node at the node', ({ mode, ends, node }) => {
+describe.each(WAYS)(AT_WAY, (way) => {
   let roads: Roads
 
   beforeAll(async () => {
-    roads = new Roads(mode)
-    roads.offload(ends, node)
-    await roads.serve()
+    roads = await servedRoads(way)
   })
   beforeEach(() => roads.forget())
   afterAll(() => roads.close())

@@ -5,24 +5,18 @@ import { PlainSocket } from '../../native/index.ts'
 import { eventually } from '../eventually.ts'
 import { type IcmpError, icmpOf } from './icmp.ts'
 import { build } from './packet.ts'
-import { BACKEND, CLIENT, NEAR, NODE, NODE_PORT, POD, Roads, VIP } from './roads.ts'
+import { BACKEND, CLIENT, NEAR, NODE, NODE_PORT, POD, type Roads, VIP } from './roads.ts'
+import { AT_WAY, servedRoads, WAYS } from './ways.ts'
 
 /** Errors about what a client sends, told by routers, by the node and by backends, as its sockets hear them. */
 
 const FAR_SEEN = '172.18.1.1'
 
-describe.each([
-  { mode: 'tc', ends: 'on', node: 'on' },
-  { mode: 'tc', ends: 'off', node: 'off' },
-  { mode: 'xdp', ends: 'off', node: 'off' },
-  { mode: 'both', ends: 'off', node: 'off' },
-] as const)('at $mode, checksum offload $ends at the ends, $node at the node', ({ mode, ends, node }) => {
+describe.each(WAYS)(AT_WAY, (way) => {
   let roads: Roads
 
   beforeAll(async () => {
-    roads = new Roads(mode)
-    roads.offload(ends, node)
-    await roads.serve()
+    roads = await servedRoads(way)
     // Nobody listens there.
     roads.maps.addBackend({ id: 5, address: BACKEND, port: 9, protocol: 17 })
     roads.maps.addBackend({ id: 6, address: POD, port: 9, protocol: 17 })

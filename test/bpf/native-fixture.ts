@@ -1,9 +1,8 @@
-import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { execFileSync } from 'node:child_process'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { BpfError } from '../../native/index.ts'
+import { BpfError, BpfMap, MapType } from '../../native/index.ts'
+import { mountBpffs } from './bpffs.ts'
 
 const here = dirname(fileURLToPath(import.meta.url))
 
@@ -12,37 +11,14 @@ export type Fixture = { dir: string; object: string; bpffs: string; close(): voi
 
 /** Compile test/bpf/fixtures/native.bpf.c and mount a bpffs. Needs root, clang-19 and libbpf's headers. */
 export function makeFixture(): Fixture {
-  sweep()
-  const dir = mkdtempSync(join(tmpdir(), `weft-native-${process.pid}-`))
-  const object = join(dir, 'native.bpf.o')
-  const bpffs = join(dir, 'bpffs')
+  const mounted = mountBpffs()
+  const { directory, root: bpffs } = mounted
+  const object = join(directory, 'native.bpf.o')
   const flags = ['-target', 'bpf', '-mcpu=v3', '-O2', '-g', `-ffile-prefix-map=${here}=.`]
   const include = `/usr/include/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu`
   execFileSync('clang-19', [...flags, '-I', include, '-c', join(here, 'fixtures/native.bpf.c'), '-o', object])
   execFileSync('llvm-strip-19', ['-g', object])
-  mkdirSync(bpffs)
-  execFileSync('mount', ['-t', 'bpf', 'bpf', bpffs])
-  return {
-    dir,
-    object,
-    bpffs,
-    close() {
-      execFileSync('umount', [bpffs])
-      rmdirSync(bpffs)
-      rmSync(dir, { recursive: true })
-    },
-  }
-}
-
-/** Remove what a killed run left behind. */
-function sweep(): void {
-  for (const entry of readdirSync(tmpdir())) {
-    const pid = /^weft-native-(\d+)-/.exec(entry)?.[1]
-    if (pid === undefined || existsSync(`/proc/${pid}`)) continue
-    const dir = join(tmpdir(), entry)
-    spawnSync('umount', [join(dir, 'bpffs')])
-    rmSync(dir, { recursive: true })
-  }
+  return { dir: directory, object, bpffs, close: () => mounted.close() }
 }
 
 /** A plain Ethernet frame of `length` bytes. */
@@ -70,3 +46,14 @@ export function caught(run: () => unknown): BpfError {
   }
   throw new Error('expected a BpfError')
 }
+
+/** A number as C has it. */
+export const u32 = (value: number): Buffer => {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32LE(value)
+  return bytes
+}
+
+/** A map from numbers to numbers. */
+export const hash = (maxEntries: number, type: number = MapType.HASH): BpfMap =>
+  BpfMap.create({ type, name: 'test', keySize: 4, valueSize: 4, maxEntries })

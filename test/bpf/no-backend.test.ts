@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { PlainSocket } from '../../native/index.ts'
 import { eventually } from '../eventually.ts'
 import { icmpOf } from './icmp.ts'
-import { NODE, NODE_PORT, Roads, VIP, VIP2 } from './roads.ts'
+import { NODE, NODE_PORT, type Roads, VIP, VIP2 } from './roads.ts'
+import { AT_WAY, HALF_OFFLOADED, roadsOf, WAYS } from './ways.ts'
 
 /** Clients outside, and services without a backend. Sockets of the node itself: sockets.test.ts. */
 
@@ -36,18 +37,11 @@ async function udpError(host: string, port: number): Promise<unknown> {
   }
 }
 
-describe.each([
-  { mode: 'tc', ends: 'on', node: 'on' },
-  { mode: 'tc', ends: 'on', node: 'off' },
-  { mode: 'tc', ends: 'off', node: 'off' },
-  { mode: 'xdp', ends: 'off', node: 'off' },
-  { mode: 'both', ends: 'off', node: 'off' },
-] as const)('at $mode, checksum offload $ends at the ends, $node at the node', ({ mode, ends, node }) => {
+describe.each([...WAYS, HALF_OFFLOADED])(AT_WAY, (way) => {
   let roads: Roads
 
   beforeAll(() => {
-    roads = new Roads(mode)
-    roads.offload(ends, node)
+    roads = roadsOf(way)
     roads.service('nowhere')
     roads.service('nowhere', NODE, NODE_PORT)
     roads.service('nowhere', VIP2, 80, ['LB', 'ROUTABLE', 'ETP_LOCAL'])

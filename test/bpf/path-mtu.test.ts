@@ -5,7 +5,8 @@ import { text } from 'node:stream/consumers'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { IP_PMTUDISC_DO, PlainSocket, SocketOption } from '../../native/index.ts'
 import { eventually } from '../eventually.ts'
-import { BACKEND, CLIENT, POD, Roads, type Space, VIP } from './roads.ts'
+import { BACKEND, CLIENT, POD, type Roads, type Space, VIP } from './roads.ts'
+import { AT_WAY, BOTH, HALF_OFFLOADED, OFFLOADED, servedRoads, XDP } from './ways.ts'
 
 /*
  * A way that is narrower in its middle, where neither end knows of it but by an ICMP error that finds its way back through the
@@ -60,12 +61,7 @@ const NODE_TO_CLIENT = narrowLink('at the node, towards the client', 'n0', ['nea
 const NODE_TO_BACKEND = narrowLink('at the node, towards the backend', 'n1', ['far', 'f0'])
 const NODE_ROUTE = narrowRoute('at the node, by a route to the backend', 'node', `${BACKEND} via 172.18.1.1`)
 
-describe.each([
-  { mode: 'tc', ends: 'on', node: 'on' },
-  { mode: 'tc', ends: 'on', node: 'off' },
-  { mode: 'xdp', ends: 'off', node: 'off' },
-  { mode: 'both', ends: 'off', node: 'off' },
-] as const)('at $mode, checksum offload $ends at the ends, $node at the node', ({ mode, ends, node }) => {
+describe.each([OFFLOADED, HALF_OFFLOADED, XDP, BOTH])(AT_WAY, (way) => {
   let roads: Roads
   let undo: (() => void) | undefined
 
@@ -81,9 +77,7 @@ describe.each([
   }
 
   beforeAll(async () => {
-    roads = new Roads(mode)
-    roads.offload(ends, node)
-    await roads.serve()
+    roads = await servedRoads(way)
   })
   afterEach(() => {
     undo?.()

@@ -6,6 +6,7 @@ import { PlainSocket, SocketOption } from '../../native/index.ts'
 import { eventually } from '../eventually.ts'
 import { build } from './packet.ts'
 import { BACKEND, CLIENT, NODE, POD, Roads, VIP, VIP2 } from './roads.ts'
+import { AT_WAY, servedRoads, WAYS } from './ways.ts'
 
 /** Source ports, between stacks that would notice if two flows shared one. */
 
@@ -28,18 +29,11 @@ afterEach(() => {
   for (const socket of opened.splice(0)) socket.destroy()
 })
 
-describe.each([
-  { mode: 'tc', ends: 'on', node: 'on' },
-  { mode: 'tc', ends: 'off', node: 'off' },
-  { mode: 'xdp', ends: 'off', node: 'off' },
-  { mode: 'both', ends: 'off', node: 'off' },
-] as const)('at $mode, checksum offload $ends at the ends, $node at the node', ({ mode, ends, node }) => {
+describe.each(WAYS)(AT_WAY, (way) => {
   let roads: Roads
 
   beforeAll(async () => {
-    roads = new Roads(mode)
-    roads.offload(ends, node)
-    await roads.serve()
+    roads = await servedRoads(way)
   })
   beforeEach(() => roads.forget())
   afterAll(() => roads.close())
