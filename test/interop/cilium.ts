@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { inject } from 'vitest'
 import { freePort } from '../net/etcd.ts'
+import { end, runs } from '../processes.ts'
 
 /** Skips the test, with the reason, where this peer could not be built; otherwise where its programs are. */
 export function peerDirectory(peer: Peer, context: TestContext): string {
@@ -48,17 +49,13 @@ abstract class PeerProcess {
   }
 
   get running(): boolean {
-    return this.child.exitCode === null && this.child.signalCode === null
+    return runs(this.child)
   }
 
   /** No grace: what these programs would do at their end is nothing a test waits for. */
   async [Symbol.asyncDispose](): Promise<void> {
     process.off('exit', this.#onExit)
-    if (this.running) {
-      const gone = new Promise((resolve) => this.child.once('exit', resolve))
-      this.child.kill('SIGKILL')
-      await gone
-    }
+    await end(this.child)
     await rm(this.directory, { recursive: true, force: true })
   }
 }

@@ -1,9 +1,10 @@
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runApiserver } from '../../agent/run/apiserver.ts'
 import { silentLog } from '../../agent/lib/log.ts'
 import { EtcdProcess } from '../net/etcd.ts'
+import { replaceFile } from '../replace-file.ts'
 
 /** A cluster as weft exports it: manifests, an exporter, an etcd of its own. */
 export class ExportedCluster {
@@ -46,9 +47,8 @@ export class ExportedCluster {
     return new ExportedCluster(name, id, await EtcdProcess.start(), directory)
   }
 
-  async apply(file: string, text: string): Promise<void> {
-    await writeFile(join(this.#directory, `.${file}.new`), text)
-    await rename(join(this.#directory, `.${file}.new`), join(this.#directory, file))
+  apply(file: string, text: string): Promise<void> {
+    return replaceFile(this.#directory, file, text)
   }
 
   async remove(file: string): Promise<void> {

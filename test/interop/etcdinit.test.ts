@@ -16,6 +16,7 @@ import { canaryKey, clusterConfigKey, HEARTBEAT_KEY, WIRE_RESOURCES } from '../.
 import { eventually } from '../eventually.ts'
 import { EtcdProcess, freePort } from '../net/etcd.ts'
 import { announceEast, EAST_SERVICE, exportEast, West } from '../net/mesh-fixture.ts'
+import { end } from '../processes.ts'
 import { Kvstoremesh, Meshwatch, peerDirectory } from './cilium.ts'
 import { Owned } from './owned.ts'
 import { PEERS } from './setup.ts'
@@ -104,11 +105,7 @@ class CiliumEtcd {
 
   async [Symbol.asyncDispose](): Promise<void> {
     process.off('exit', this.#onExit)
-    if (this.#child.exitCode === null && this.#child.signalCode === null) {
-      const gone = new Promise((resolve) => this.#child.once('exit', resolve))
-      this.#child.kill('SIGKILL')
-      await gone
-    }
+    await end(this.#child)
     await rm(this.directory, { recursive: true, force: true })
   }
 }

@@ -3,12 +3,13 @@ import type { StatusReport } from '../../agent/api/types.ts'
 import type { Sandbox } from './sandbox.ts'
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { stringify } from 'yaml'
 import { ApiClient } from '../../agent/api/client.ts'
 import { eventually } from '../eventually.ts'
+import { replaceFile } from '../replace-file.ts'
 import { SANDBOX_BPFFS } from './sandbox.ts'
 
 const WEFT = path.resolve('build/js/agent/main.js')
@@ -106,8 +107,7 @@ export class AgentHost {
 
   async apply(file: string, ...objects: readonly object[]): Promise<void> {
     const text = objects.map((object) => `---\n${stringify(object)}`).join('')
-    await writeFile(path.join(this.manifests, `.${file}.new`), text)
-    await rename(path.join(this.manifests, `.${file}.new`), path.join(this.manifests, `${file}.yaml`))
+    await replaceFile(this.manifests, `${file}.yaml`, text)
   }
 
   connect(cluster: string, url: string): Promise<void> {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { eventually } from '../eventually.ts'
+import { end } from '../processes.ts'
 import { Sandbox, SANDBOX_BPFFS } from './sandbox.ts'
 
 const WEFT = path.resolve('build/js/agent/main.js')
@@ -31,11 +32,7 @@ beforeEach(async () => {
 })
 
 afterEach(async () => {
-  if (agent?.exitCode === null && agent.signalCode === null) {
-    const ended = new Promise((resolve) => agent?.once('exit', resolve))
-    agent.kill('SIGKILL')
-    await ended
-  }
+  if (agent !== undefined) await end(agent)
   await sandbox.stop()
   rmSync(directory, { recursive: true })
 })
@@ -63,17 +60,15 @@ function weft(...words: string[]): string[] {
 const routes = (): string => sandbox.run('ip', 'route', 'show', '10.0.1.0/24')
 const pins = (): string => sandbox.run('find', `${SANDBOX_BPFFS}/weft`, '-mindepth', '2')
 
-test('weft agent --cleanup is refused while an agent runs, and leaves nothing behind once it has ended', async () => {
+test('weft agent --cleanup is refused while an agent runs, and leaves nothing behind once it has ended', { timeout: 90_000 }, async () => {
   const [file, args] = sandbox.command(...weft('agent'))
   agent = spawn(file, args, { stdio: ['ignore', 'ignore', 'inherit'] })
-  await eventually(() => expect(routes()).toContain('via 172.18.0.3 dev eth0 proto kernel'), { timeoutMs: 20_000 })
+  await eventually(() => expect(routes()).toContain('via 172.18.0.3 dev eth0 proto kernel'), { timeoutMs: 60_000 })
   const [tool, words] = sandbox.command(...weft('agent', '--cleanup'))
   expect(() => execFileSync(tool, words, { stdio: 'pipe' })).toThrow('another agent runs the datapath')
   expect(pins()).toContain('connect4')
 
-  const ended = new Promise((resolve) => agent?.once('exit', resolve))
-  agent.kill('SIGKILL')
-  await ended
+  await end(agent)
   expect(pins()).toContain('connect4')
   execFileSync(tool, words, { stdio: 'pipe' })
   expect(pins()).toBe('')

@@ -4,6 +4,7 @@ import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { DatapathOptions } from '../../agent/targets/programs.ts'
+import { end, ended } from '../processes.ts'
 import type { ChildCommand, ChildReport } from './datapath-child.ts'
 import { Sandbox, SANDBOX_BPFFS } from './sandbox.ts'
 
@@ -76,23 +77,20 @@ async function opened(
 async function refused(over: Partial<DatapathOptions>, prefix: readonly string[] = []): Promise<Refused> {
   const { child, report } = await start({ options: { ...options, ...over } }, prefix)
   await ended(child)
+  children.delete(child)
   if (!('error' in report)) throw new Error('it was not refused')
   return report.error
 }
 
-async function ended(child: ChildProcessWithoutNullStreams): Promise<void> {
-  if (child.exitCode === null && child.signalCode === null) await new Promise((resolve) => child.once('exit', resolve))
-  children.delete(child)
-}
-
 async function kill(child: ChildProcessWithoutNullStreams): Promise<void> {
-  child.kill('SIGKILL')
-  await ended(child)
+  await end(child)
+  children.delete(child)
 }
 
 async function stop(child: ChildProcessWithoutNullStreams): Promise<void> {
   child.stdin.end()
   await ended(child)
+  children.delete(child)
 }
 
 const linkIds = (report: Running): Record<string, number> =>

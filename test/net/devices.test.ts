@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually } from '../eventually.ts'
 import { AgentHost, type RunningAgent } from './agent-process.ts'
-import { Neighbour } from './neighbour.ts'
+import type { Neighbour } from './neighbour.ts'
 import { published } from './published.ts'
 import { Sandbox, SANDBOX_BPFFS } from './sandbox.ts'
 import { nodePortService } from './services.ts'
@@ -19,13 +19,9 @@ let host: AgentHost
 let agent: RunningAgent
 let client: Neighbour
 let backend: Neighbour
-const neighbours: Neighbour[] = []
 
-async function join(device: string, own: string, theirs: string): Promise<Neighbour> {
-  const made = await Neighbour.join(sandbox, device, `${own}/24`, `${theirs}/24`)
-  neighbours.push(made)
-  return made
-}
+const join = (device: string, own: string, theirs: string): Promise<Neighbour> =>
+  sandbox.join(device, `${own}/24`, `${theirs}/24`)
 
 beforeAll(async () => {
   sandbox = await Sandbox.start()
@@ -48,7 +44,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await agent?.stop()
   await host?.close()
-  for (const each of neighbours) await each.stop()
   await sandbox?.stop()
 })
 

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { systemClock } from '../../agent/lib/clock.ts'
 import { createEtcdClient } from '../../agent/lib/etcd.ts'
 import { EtcdSession } from '../../agent/lib/etcd-session.ts'
+import { end } from '../processes.ts'
 
 /** Client certificates are demanded; `client` is whose name the test acts in. */
 export interface EtcdTls {
@@ -95,10 +96,7 @@ export class EtcdProcess {
     process.off('exit', this.#onExit)
     this.#client?.close()
     this.#client = undefined
-    if (child.exitCode !== null || child.signalCode !== null) return
-    const gone = new Promise((resolve) => child.once('exit', resolve))
-    child.kill('SIGKILL')
-    await gone
+    await end(child)
   }
 
   /** Loses all data: the next launch is an empty store that calls itself by the same cluster id. */

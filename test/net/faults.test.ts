@@ -16,9 +16,7 @@ let host: AgentHost
 
 beforeEach(async () => {
   sandbox = await Sandbox.start()
-  sandbox.run('ip', 'link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'up1')
-  sandbox.run('ip', 'addr', 'add', '172.18.0.3/24', 'dev', 'up0')
-  for (const end of ['up0', 'up1']) sandbox.run('ip', 'link', 'set', end, 'up')
+  sandbox.lonelyUplink('172.18.0.3/24')
   host = await AgentHost.create(sandbox)
 })
 

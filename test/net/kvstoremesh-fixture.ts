@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,6 +17,7 @@ import {
   WIRE_RESOURCES,
 } from '../../agent/types/wire/keys.ts'
 import { eventually } from '../eventually.ts'
+import { replaceFile } from '../replace-file.ts'
 
 /** The kvstoremesh of cluster west (id 1), in this process, over a configuration directory of its own. */
 export class Kvstoremesh {
@@ -36,9 +37,8 @@ export class Kvstoremesh {
     return new Kvstoremesh(await mkdtemp(join(tmpdir(), `weft-kvm-${process.pid}-`)), local)
   }
 
-  async connect(cluster: string, url: string): Promise<void> {
-    await writeFile(join(this.directory, `.${cluster}.new`), `endpoints:\n- ${url}\n`)
-    await rename(join(this.directory, `.${cluster}.new`), join(this.directory, cluster))
+  connect(cluster: string, url: string): Promise<void> {
+    return replaceFile(this.directory, cluster, `endpoints:\n- ${url}\n`)
   }
 
   disconnect(cluster: string): Promise<void> {

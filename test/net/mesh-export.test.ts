@@ -1,4 +1,4 @@
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -6,6 +6,7 @@ import { runApiserver } from '../../agent/run/apiserver.ts'
 import { silentLog } from '../../agent/lib/log.ts'
 import { formatAddress } from '../../agent/types/address.ts'
 import { canaryKey, clusterConfigKey, HEARTBEAT_KEY } from '../../agent/types/wire/keys.ts'
+import { replaceFile } from '../replace-file.ts'
 import { EtcdProcess, freePort, watchKeys } from './etcd.ts'
 import { West } from './mesh-fixture.ts'
 import { TcpProxy } from './tcp-proxy.ts'
@@ -63,10 +64,7 @@ afterEach(async () => {
   await rm(directory, { recursive: true, force: true })
 })
 
-async function apply(file: string, text: string): Promise<void> {
-  await writeFile(join(directory, `.${file}.new`), text)
-  await rename(join(directory, `.${file}.new`), join(directory, file))
-}
+const apply = (file: string, text: string): Promise<void> => replaceFile(directory, file, text)
 
 async function startEast(
   options: { leaseTtlSeconds?: number; healthPort?: number } = {},

@@ -22,19 +22,15 @@ const SOUTH = ['10.5.0.190:8080/TCP', '10.5.1.41:8080/TCP']
 const run = promisify(execFile)
 
 let sandbox: Sandbox
+/** The end of its uplink in this process's network, where etcd is. */
+let outside: string
 let host: AgentHost
 let east: EtcdProcess
 let south: EtcdProcess
 
 beforeEach(async () => {
   sandbox = await Sandbox.start()
-  // The uplink leads to this process's network, where etcd is; it goes with the sandbox.
-  const outside = `weft-f${process.pid % 1_000_000}`
-  sandbox.run('ip', 'link', 'add', 'up0', 'type', 'veth', 'peer', 'name', outside, 'netns', String(process.pid))
-  sandbox.run('ip', 'addr', 'add', '169.254.77.2/30', 'dev', 'up0')
-  sandbox.run('ip', 'link', 'set', 'up0', 'up')
-  await run('ip', ['addr', 'add', `${HERE}/30`, 'dev', outside])
-  await run('ip', ['link', 'set', outside, 'up'])
+  outside = sandbox.uplink('169.254.77')
   host = await AgentHost.create(sandbox)
   await host.apply('webpod', {
     apiVersion: 'v1',
@@ -125,7 +121,7 @@ describe('packets that are dropped on the way', () => {
   beforeEach(async () => {
     // An address of its own, so that only east is behind the hole.
     sandbox.run('ip', 'addr', 'add', '169.254.78.2/30', 'dev', 'up0')
-    await run('ip', ['addr', 'add', `${FAR}/30`, 'dev', `weft-f${process.pid % 1_000_000}`])
+    await run('ip', ['addr', 'add', `${FAR}/30`, 'dev', outside])
     far = await EtcdProcess.start(FAR)
     await announce(far, 'east', { id: 2, leased: true })
     await exportEast(far)

@@ -1,4 +1,4 @@
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { MutableTables } from '../../agent/state/tables.ts'
@@ -12,6 +12,7 @@ import { createTables } from '../../agent/state/tables.ts'
 import { Writer } from '../../agent/state/writer.ts'
 import { MESH_RESOURCES } from '../../agent/types/cluster.ts'
 import { canaryKey, clusterConfigKey, HEARTBEAT_KEY } from '../../agent/types/wire/keys.ts'
+import { replaceFile } from '../replace-file.ts'
 
 /** A mesh source of cluster west (id 1) over a configuration directory of its own. */
 export class West {
@@ -29,9 +30,8 @@ export class West {
     return new West(await mkdtemp(join(tmpdir(), `weft-mesh-${process.pid}-`)))
   }
 
-  async configure(cluster: string, content: string): Promise<void> {
-    await writeFile(join(this.directory, `.${cluster}.new`), content)
-    await rename(join(this.directory, `.${cluster}.new`), join(this.directory, cluster))
+  configure(cluster: string, content: string): Promise<void> {
+    return replaceFile(this.directory, cluster, content)
   }
 
   connect(cluster: string, etcd: EtcdProcess): Promise<void> {

@@ -1,27 +1,22 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import path from 'node:path'
+import { end, speaks } from '../processes.ts'
+import { NamespaceHolder } from './namespace-holder.ts'
 import type { Sandbox } from './sandbox.ts'
 
 /** A host beside a sandbox: a network namespace with one device, `eth0`, that leads to the sandbox's. It goes with this process. */
 export class Neighbour {
-  readonly #holder: ChildProcess
+  readonly #holder: NamespaceHolder
   readonly #servers: ChildProcess[] = []
 
-  private constructor(holder: ChildProcess) {
+  private constructor(holder: NamespaceHolder) {
     this.#holder = holder
   }
 
   /** `device` is the sandbox's side. Offloads are set for XDP on it: what comes has its checksums, and what goes finds a ring. */
   static async join(sandbox: Sandbox, device: string, own: string, theirs: string): Promise<Neighbour> {
-    const script = 'ip link set lo up && echo ready && exec cat >/dev/null'
-    const holder = spawn('unshare', ['--net', 'bash', '-c', script], { stdio: ['pipe', 'pipe', 'inherit'] })
-    await new Promise<void>((resolve, reject) => {
-      holder.stdout.once('data', () => resolve())
-      holder.once('exit', (code) => reject(new Error(`the neighbour ended with ${String(code)}`)))
-      holder.once('error', reject)
-    })
-    const made = new Neighbour(holder)
-    sandbox.run('ip', 'link', 'add', device, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(holder.pid))
+    const made = new Neighbour(await NamespaceHolder.start('the neighbour', ['--net']))
+    sandbox.run('ip', 'link', 'add', device, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(made.pid))
     sandbox.run('ip', 'addr', 'add', theirs, 'dev', device)
     sandbox.run('ip', 'link', 'set', device, 'up')
     made.run('ip', 'addr', 'add', own, 'dev', 'eth0')
@@ -32,7 +27,7 @@ export class Neighbour {
   }
 
   get pid(): number {
-    return this.#holder.pid!
+    return this.#holder.pid
   }
 
   run(...argv: readonly string[]): string {
@@ -64,10 +59,8 @@ export class Neighbour {
   }
 
   async stop(): Promise<void> {
-    for (const server of this.#servers) await end(server, 'SIGKILL')
-    const ended = new Promise((resolve) => this.#holder.once('exit', resolve))
-    this.#holder.stdin?.end()
-    await ended
+    for (const server of this.#servers) await end(server)
+    await this.#holder.stop()
   }
 }
 
@@ -77,16 +70,6 @@ const SERVER = path.resolve('build/js/test/net/echo-server.js')
 export async function startServer(prefix: readonly string[], port: number, name: string): Promise<ChildProcess> {
   const [file, ...args] = [...prefix, 'setpriv', '--pdeathsig', 'KILL', process.execPath, SERVER, String(port), name]
   const server = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  await new Promise<void>((resolve, reject) => {
-    server.stdout.once('data', () => resolve())
-    server.once('exit', (code) => reject(new Error(`the server ended with ${String(code)}`)))
-  })
+  await speaks(server, 'the server')
   return server
-}
-
-export async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  const ended = new Promise((resolve) => child.once('exit', resolve))
-  child.kill(signal)
-  await ended
 }

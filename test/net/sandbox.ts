@@ -1,7 +1,9 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs'
 import path from 'node:path'
 import { cgroup2Mount } from '../../native/index.ts'
+import { NamespaceHolder } from './namespace-holder.ts'
+import { Neighbour } from './neighbour.ts'
 
 /** Where a sandbox's bpffs is mounted, in its own mount namespace. */
 export const SANDBOX_BPFFS = '/mnt'
@@ -12,9 +14,10 @@ export const SANDBOX_BPFFS = '/mnt'
  */
 export class Sandbox {
   readonly cgroup: string
-  readonly #holder: ChildProcess
+  readonly #holder: NamespaceHolder
+  readonly #neighbours: Neighbour[] = []
 
-  private constructor(holder: ChildProcess, cgroup: string) {
+  private constructor(holder: NamespaceHolder, cgroup: string) {
     this.#holder = holder
     this.cgroup = cgroup
   }
@@ -28,15 +31,8 @@ export class Sandbox {
     }
     const cgroup = path.join(root, `weft-sandbox-${process.pid}`)
     mkdirSync(cgroup)
-    const script = `mount -t bpf bpf ${SANDBOX_BPFFS} && ip link set lo up && echo ready && exec cat >/dev/null`
-    const holder = spawn('unshare', ['--net', '--mount', '--propagation', 'private', 'bash', '-c', script], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    })
-    await new Promise<void>((resolve, reject) => {
-      holder.stdout.once('data', () => resolve())
-      holder.once('exit', (code) => reject(new Error(`the sandbox ended with ${String(code)}`)))
-      holder.once('error', reject)
-    })
+    const kinds = ['--net', '--mount', '--propagation', 'private']
+    const holder = await NamespaceHolder.start('the sandbox', kinds, `mount -t bpf bpf ${SANDBOX_BPFFS}`)
     return new Sandbox(holder, cgroup)
   }
 
@@ -52,21 +48,35 @@ export class Sandbox {
 
   /**
    * A device `up0` inside with the address `<network>.2`, which leads to `<network>.1` in the network of this process: there
-   * are the servers of a test. It goes with the sandbox.
+   * are the servers of a test. It goes with the sandbox. Returns the name of its other end.
    */
-  uplink(network: string): void {
+  uplink(network: string): string {
     const outside = `weft-u${process.pid % 1_000_000}`
     this.run('ip', 'link', 'add', 'up0', 'type', 'veth', 'peer', 'name', outside, 'netns', String(process.pid))
     this.run('ip', 'addr', 'add', `${network}.2/30`, 'dev', 'up0')
     this.run('ip', 'link', 'set', 'up0', 'up')
     execFileSync('ip', ['addr', 'add', `${network}.1/30`, 'dev', outside])
     execFileSync('ip', ['link', 'set', outside, 'up'])
+    return outside
+  }
+
+  /** A device `up0` inside with this address, whose other end is nobody's. */
+  lonelyUplink(address: string): void {
+    this.run('ip', 'link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'up1')
+    this.run('ip', 'addr', 'add', address, 'dev', 'up0')
+    for (const end of ['up0', 'up1']) this.run('ip', 'link', 'set', end, 'up')
+  }
+
+  /** A host behind a device of the sandbox; it goes with the sandbox. */
+  async join(device: string, own: string, theirs: string): Promise<Neighbour> {
+    const neighbour = await Neighbour.join(this, device, own, theirs)
+    this.#neighbours.push(neighbour)
+    return neighbour
   }
 
   async stop(): Promise<void> {
-    const ended = new Promise((resolve) => this.#holder.once('exit', resolve))
-    this.#holder.stdin?.end()
-    await ended
+    for (const neighbour of this.#neighbours) await neighbour.stop()
+    await this.#holder.stop()
     rmdirSync(this.cgroup)
   }
 }

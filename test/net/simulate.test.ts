@@ -27,9 +27,7 @@ const service = (name: string, address: string, over: object = {}): object => ({
 
 beforeAll(async () => {
   sandbox = await Sandbox.start()
-  sandbox.run('ip', 'link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'up1')
-  sandbox.run('ip', 'addr', 'add', '172.18.0.3/24', 'dev', 'up0')
-  for (const end of ['up0', 'up1']) sandbox.run('ip', 'link', 'set', end, 'up')
+  sandbox.lonelyUplink('172.18.0.3/24')
   const neighbour = ['lladdr', '02:00:00:00:00:09', 'dev', 'up0', 'nud', 'permanent']
   sandbox.run('ip', 'neigh', 'add', '172.18.0.9', ...neighbour)
   sandbox.run('ip', 'route', 'add', '10.1.0.0/16', 'via', '172.18.0.9')

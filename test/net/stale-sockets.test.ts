@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { eventually } from '../eventually.ts'
+import { end } from '../processes.ts'
 import { AgentHost } from './agent-process.ts'
 import { Sandbox } from './sandbox.ts'
 
@@ -78,11 +79,8 @@ class Program {
     this.child.stdin!.write(`${words.join(' ')}\n`)
   }
 
-  async end(): Promise<void> {
-    if (this.child.exitCode !== null || this.child.signalCode !== null) return
-    const ended = new Promise((resolve) => this.child.once('close', resolve))
-    this.child.kill('SIGKILL')
-    await ended
+  end(): Promise<void> {
+    return end(this.child)
   }
 }
 
@@ -93,9 +91,7 @@ let programs: Program[]
 beforeEach(async () => {
   programs = []
   sandbox = await Sandbox.start()
-  sandbox.run('ip', 'link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'up1')
-  sandbox.run('ip', 'addr', 'add', '172.18.0.3/24', 'dev', 'up0')
-  for (const end of ['up0', 'up1']) sandbox.run('ip', 'link', 'set', end, 'up')
+  sandbox.lonelyUplink('172.18.0.3/24')
   for (const address of [FIRST, SECOND]) sandbox.run('ip', 'addr', 'add', `${address}/32`, 'dev', 'lo')
   host = await AgentHost.create(sandbox)
   await run([], SERVERS)

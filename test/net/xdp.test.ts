@@ -1,7 +1,8 @@
 import type { ChildProcess } from 'node:child_process'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { end } from '../processes.ts'
 import { AgentHost, type RunningAgent } from './agent-process.ts'
-import { end, Neighbour, startServer } from './neighbour.ts'
+import { type Neighbour, startServer } from './neighbour.ts'
 import { published } from './published.ts'
 import { Sandbox } from './sandbox.ts'
 import { nodePortService, pod } from './services.ts'
@@ -18,19 +19,12 @@ let host: AgentHost
 let agent: RunningAgent
 let client: Neighbour
 let own: ChildProcess
-const neighbours: Neighbour[] = []
-
-async function join(device: string, address: string, theirs: string): Promise<Neighbour> {
-  const made = await Neighbour.join(sandbox, device, address, theirs)
-  neighbours.push(made)
-  return made
-}
 
 beforeAll(async () => {
   sandbox = await Sandbox.start()
-  client = await join('up0', `${CLIENT}/24`, `${NODE}/24`)
-  const backend = await join('up1', `${BACKEND}/24`, `${NODE_AT_BACKEND}/24`)
-  const inside = await join('lxc1', `${POD}/32`, '169.254.9.1/32')
+  client = await sandbox.join('up0', `${CLIENT}/24`, `${NODE}/24`)
+  const backend = await sandbox.join('up1', `${BACKEND}/24`, `${NODE_AT_BACKEND}/24`)
+  const inside = await sandbox.join('lxc1', `${POD}/32`, '169.254.9.1/32')
   inside.run('ip', 'route', 'add', '169.254.9.1', 'dev', 'eth0', 'scope', 'link')
   inside.run('ip', 'route', 'add', 'default', 'via', '169.254.9.1')
   sandbox.run('ip', 'route', 'add', `${POD}/32`, 'dev', 'lxc1', 'src', NODE)
@@ -54,8 +48,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await agent?.stop()
   await host?.close()
-  if (own !== undefined) await end(own, 'SIGKILL')
-  for (const each of neighbours) await each.stop()
+  if (own !== undefined) await end(own)
   await sandbox?.stop()
 })
 
@@ -160,7 +153,7 @@ describe('a device that can have no XDP', () => {
 
   beforeAll(async () => {
     // A bridge has no driver that could run XDP.
-    const behind = await join('port', '10.65.0.1/24', '169.254.9.2/32')
+    const behind = await sandbox.join('port', '10.65.0.1/24', '169.254.9.2/32')
     await behind.serve(8080, 'behind')
     sandbox.run('ip', 'link', 'add', 'br0', 'type', 'bridge', 'stp_state', '0', 'forward_delay', '0')
     sandbox.run('ip', 'link', 'set', 'port', 'master', 'br0')
