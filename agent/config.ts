@@ -3,18 +3,27 @@ import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import type { LogLevel } from './lib/log.ts'
-import type { Acceleration } from './types/device.ts'
 import * as form from './lib/schemas.ts'
 import type { DefaultContext, Loaded, SettingTable } from './lib/settings.ts'
 import type { EgressConfig } from './config/egress.ts'
+import type { LoadBalancerConfig } from './config/load-balancer.ts'
 import type { ConfigInput } from './config/shared.ts'
 import { EGRESS } from './config/egress.ts'
-import { CLUSTER_NAME, DIRECTORY, LOG_LEVEL, MANIFESTS, PROMETHEUS, SOCKET, withFiles } from './config/shared.ts'
-import { MAGLEV_SIZES } from './types/maglev.ts'
+import { LOAD_BALANCER } from './config/load-balancer.ts'
+import {
+  BOOLEAN,
+  CLUSTER_NAME,
+  DIRECTORY,
+  LOG_LEVEL,
+  MANIFESTS,
+  PROMETHEUS,
+  SOCKET,
+  withFiles,
+} from './config/shared.ts'
 import { describeSettings, loadSettings } from './lib/settings.ts'
 
 /** The agent's configuration: validated as a whole, frozen. Durations are milliseconds. */
-export interface Config extends EgressConfig {
+export interface Config extends EgressConfig, LoadBalancerConfig {
   readonly clusterName: string
   /** 1-255; 0 is a cluster that is in no mesh. */
   readonly clusterId: number
@@ -38,16 +47,6 @@ export interface Config extends EgressConfig {
   /** Where balancers ask for the node itself; `none`: nowhere. */
   readonly healthzServeAddr: string
   readonly logLevel: LogLevel
-  readonly loadBalancer: {
-    readonly algorithm: 'random' | 'maglev'
-    /** `hybrid`: DSR for TCP, SNAT for the rest. */
-    readonly mode: 'snat' | 'dsr' | 'hybrid'
-    readonly dsrDispatch: 'geneve'
-    readonly dsrInfo: 'syn' | 'always'
-    readonly dsrRemoteClusters: 'advertised' | 'always' | 'never'
-    readonly maglevTableSize: number | 'auto'
-    readonly acceleration: Acceleration
-  }
   /** First and last port. */
   readonly nodePortRange: readonly [number, number]
   readonly serviceNoBackendResponse: 'reject' | 'drop'
@@ -155,59 +154,7 @@ const AGENT: SettingTable<Config> = {
     value: '<address>',
   },
   logLevel: LOG_LEVEL,
-  'loadBalancer.algorithm': {
-    schema: z.enum(['random', 'maglev']),
-    default: 'random',
-    allowed: 'random, maglev',
-    description: 'how a backend is chosen for a new flow',
-    value: '<name>',
-  },
-  'loadBalancer.mode': {
-    schema: z.enum(['snat', 'dsr', 'hybrid']),
-    default: 'snat',
-    allowed: 'snat, dsr, hybrid',
-    description:
-      'how flows from outside reach backends on other nodes: from this node, or as they came, answered directly; hybrid is dsr for TCP',
-    value: '<name>',
-  },
-  'loadBalancer.dsrDispatch': {
-    schema: z.enum(['geneve']),
-    default: 'geneve',
-    allowed: 'geneve',
-    description: 'how DSR tells the node of the backend which service was asked',
-    value: '<name>',
-  },
-  'loadBalancer.dsrInfo': {
-    schema: z.enum(['syn', 'always']),
-    default: 'syn',
-    allowed: 'syn, always',
-    description: 'TCP packets that tell it: those that open a connection, or each, which survives a lost flow table',
-    value: '<when>',
-  },
-  'loadBalancer.dsrRemoteClusters': {
-    schema: z.enum(['advertised', 'always', 'never']),
-    default: 'advertised',
-    allowed: 'advertised, always, never',
-    description: 'DSR to nodes of other clusters: of those that say they take it, of all, of none',
-    value: '<which>',
-  },
-  'loadBalancer.maglevTableSize': {
-    schema: z.union([
-      z.literal('auto'),
-      form.integer(1, 131071).refine((size) => (MAGLEV_SIZES as readonly number[]).includes(size)),
-    ]),
-    default: 16381,
-    allowed: `${MAGLEV_SIZES.join(', ')}, or auto`,
-    description: 'entries of a Maglev table, equal on all nodes of the mesh',
-    value: '<entries>',
-  },
-  'loadBalancer.acceleration': {
-    schema: z.enum(['disabled', 'best-effort', 'native', 'generic']),
-    default: 'disabled',
-    allowed: 'disabled, best-effort, native, generic',
-    description: 'XDP: native in the driver of every device, best-effort where the driver can, generic for tests',
-    value: '<name>',
-  },
+  ...LOAD_BALANCER,
   nodePortRange: {
     schema: form.portRange,
     default: '30000-32767',
@@ -223,18 +170,14 @@ const AGENT: SettingTable<Config> = {
     value: '<how>',
   },
   autoDirectNodeRoutes: {
-    schema: form.boolean,
+    ...BOOLEAN,
     default: true,
-    allowed: 'true, false',
     description: 'install a route to the pods of each node on the same network',
-    value: '[bool]',
   },
   monitorTrace: {
-    schema: form.boolean,
+    ...BOOLEAN,
     default: false,
-    allowed: 'true, false',
     description: 'load programs that can tell `weft monitor --type trace` of each packet of a service',
-    value: '[bool]',
   },
   ...EGRESS,
   unreachableAfter: {
@@ -259,11 +202,9 @@ const AGENT: SettingTable<Config> = {
     value: '<duration>',
   },
   'probes.enabled': {
-    schema: form.boolean,
+    ...BOOLEAN,
     default: true,
-    allowed: 'true, false',
     description: 'ask backends of other clusters by TCP connections whether they are there',
-    value: '[bool]',
   },
   'probes.intervalMs': {
     schema: form.integer(100, 60_000),

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { SettingTable } from '../lib/settings.ts'
 import * as form from '../lib/schemas.ts'
 import { parseCidr } from '../types/address.ts'
+import { BOOLEAN } from './shared.ts'
 
 /** What packets of pods and processes of this node meet on their way out. */
 export interface EgressConfig {
@@ -35,8 +36,6 @@ const cidrs: z.ZodType<readonly string[]> = z.preprocess(
   (value) => (typeof value === 'string' ? value.split(',').map((part) => part.trim()) : value),
   z.array(cidr),
 )
-
-const BOOLEAN = { schema: form.boolean, allowed: 'true, false', value: '[bool]' }
 
 export const EGRESS: SettingTable<EgressConfig> = {
   'bpf.masquerade': {
@@ -72,11 +71,10 @@ export const EGRESS: SettingTable<EgressConfig> = {
     value: '<prefixes>',
   },
   'ipMasqAgent.config.masqLinkLocal': {
+    ...BOOLEAN,
     schema: form.boolean.optional(),
     default: undefined,
-    allowed: 'true, false',
     description: 'masquerade towards 169.254.0.0/16 too; only where the destinations are given here',
-    value: '[bool]',
   },
   'socketLB.enabled': {
     ...BOOLEAN,

@@ -12,6 +12,7 @@ export interface EtcdFiles {
   readonly etcdKeyFile: string | undefined
 }
 
+export const BOOLEAN = { schema: form.boolean, allowed: 'true, false', value: '[bool]' }
 export const DIRECTORY = { schema: form.path, allowed: 'a directory', value: '<directory>', path: true }
 export const FILE = {
   schema: form.path.optional(),

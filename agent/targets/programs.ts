@@ -1,27 +1,19 @@
-import { readdirSync, readFileSync, rmdirSync, unlinkSync } from 'node:fs'
+import { readdirSync, rmdirSync, unlinkSync } from 'node:fs'
 import path from 'node:path'
-import type { BpfMap, Btf, RodataValue } from '../../native/index.ts'
-import type { PortRange, SysctlReport } from './datapath/sysctl.ts'
-import {
-  BpfError,
-  BpfObject,
-  DirectoryLock,
-  makePinDirectory,
-  netnsCookie,
-  parseBtf,
-  probeKernel,
-} from '../../native/index.ts'
-import type { Acceleration, NetDevice, UplinkState } from '../types/device.ts'
+import type { BpfMap, BpfObject } from '../../native/index.ts'
+import type { SysctlReport } from './datapath/sysctl.ts'
+import { BpfError, DirectoryLock, makePinDirectory } from '../../native/index.ts'
+import type { NetDevice, UplinkState } from '../types/device.ts'
 import type { Wanted } from './datapath/attachments.ts'
+import type { ObjectOptions } from './datapath/objects.ts'
 import { Attachments } from './datapath/attachments.ts'
-import { checkMachine, DatapathError, objectPath, objectsFor } from './datapath/checks.ts'
+import { checkMachine, DatapathError, objectsFor } from './datapath/checks.ts'
 import { describeHook, detachPin, isInPlace, pinsIn } from './datapath/hook.ts'
+import { checkSettings, loadObject } from './datapath/objects.ts'
 import { setSysctls } from './datapath/sysctl.ts'
 import { UplinkHooks } from './datapath/uplinks.ts'
 
-export interface DatapathOptions {
-  /** Where `make bpf` puts its objects. */
-  readonly objectsDir: string
+export interface DatapathOptions extends ObjectOptions {
   /** A bpffs directory; pins go to `weft/maps` and `weft/links` below it. */
   readonly bpfRoot: string
   /** cgroup2 directory whose processes see services. */
@@ -30,16 +22,8 @@ export interface DatapathOptions {
   readonly uplink: string
   /** All devices that face other nodes and clients; the uplink alone where nothing is said. */
   readonly devices?: readonly string[]
-  readonly acceleration?: Acceleration
-  /** XDP may send a frame back by the device it came by; not where one of the devices is a veth. */
-  readonly xdpTx?: boolean
-  readonly nodePorts: PortRange
   /** False: calls of processes are left alone, and programs on the cgroup taken away. */
   readonly sockets?: boolean
-  /** Entries of maps by name, in place of the object's own. A pinned map of another size is refused. */
-  readonly mapSizes?: Readonly<Record<string, number>>
-  /** Values of `cfg_*` variables, for every object that has them. Node ports, the network namespace's cookie and kernel features are filled in. */
-  readonly rodata?: Readonly<Record<string, RodataValue>>
 }
 
 export interface ProgramHandle {
@@ -104,7 +88,7 @@ export class Datapath {
     const objects: BpfObject[] = []
     let datapath: Datapath | undefined
     try {
-      for (const name of objectsFor(options.acceleration)) objects.push(load(name, options, places))
+      for (const name of objectsFor(options.acceleration)) objects.push(loadObject(name, options, places.maps))
       datapath = new Datapath(options, places, lock, objects)
       datapath.#attachAll()
       if (options.sockets === false) datapath.#attachments.forgetCgroup()
@@ -238,76 +222,6 @@ function takeLock(places: Places): DirectoryLock {
       cause: error,
     })
   }
-}
-
-/** A setting that nobody reads would be a silent mistake. */
-function checkSettings(options: DatapathOptions): void {
-  const known = objectsFor(options.acceleration).flatMap((name) => {
-    const btf = typesOf(objectPath(options.objectsDir, name))
-    return [...btf.variables('.rodata').keys(), ...btf.maps().keys()]
-  })
-  for (const name of [...Object.keys(options.rodata ?? {}), ...Object.keys(options.mapSizes ?? {})]) {
-    if (known.includes(name)) continue
-    throw new DatapathError('unknown-setting', `no eBPF object has a variable or map ${name}`, {
-      hint: 'program and objects are of different versions: run `make bpf`',
-    })
-  }
-}
-
-function typesOf(file: string): Btf {
-  return parseBtf(readFileSync(file), file)
-}
-
-function load(name: string, options: DatapathOptions, places: Places): BpfObject {
-  const file = objectPath(options.objectsDir, name)
-  const btf = typesOf(file)
-  const wanted = { ...features(options), ...options.rodata }
-  try {
-    return BpfObject.open(file, {
-      name,
-      pinRoot: places.maps,
-      rodata: pick(wanted, btf.variables('.rodata')),
-      maxEntries: pick(options.mapSizes ?? {}, btf.maps()),
-    }).load()
-  } catch (error) {
-    throw explain(error, places)
-  }
-}
-
-function features(options: DatapathOptions): Record<string, RodataValue> {
-  return {
-    cfg_nodeport_min: options.nodePorts.first,
-    cfg_nodeport_max: options.nodePorts.last,
-    cfg_host_netns_cookie: netnsCookie(),
-    cfg_xdp: (options.acceleration ?? 'disabled') !== 'disabled',
-    cfg_xdp_tx: options.xdpTx ?? true,
-    cfg_set_retval: probeKernel(undefined, '6.1').ok,
-  }
-}
-
-function pick<V>(values: Readonly<Record<string, V>>, known: ReadonlyMap<string, unknown>): Record<string, V> {
-  return Object.fromEntries(Object.entries(values).filter(([name]) => known.has(name)))
-}
-
-function explain(error: unknown, places: Places): unknown {
-  if (!(error instanceof BpfError)) return error
-  if (error.code === 'BPF_LAYOUT') {
-    return new DatapathError(
-      'map-layout',
-      `the pinned map ${path.join(places.maps, error.subject ?? '')} cannot be used`,
-      {
-        hint: 'configure the sizes it was made with, or run `weft agent --cleanup` to start empty (this interrupts traffic)',
-        cause: error,
-      },
-    )
-  }
-  if (error.verifierLog !== undefined) {
-    return new DatapathError('program-refused', `the kernel refuses the program ${error.subject ?? ''}`, {
-      hint: 'report this with the kernel version and the log above; an older object may work',
-      cause: error,
-    })
-  }
-  return error
 }
 
 /** Maps of all objects; a pinned map that several share is opened once. `.rodata` and the like stay inside. */

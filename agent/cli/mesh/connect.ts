@@ -1,8 +1,9 @@
 import type { Command } from 'commander'
 import { readFile } from 'node:fs/promises'
 import type { RecordedJoin } from '../../peering/directory.ts'
+import type { ClusterFacts, OwnFacts } from '../../peering/check.ts'
 import type { JoinFile } from '../../peering/join-file.ts'
-import type { ClusterFacts, OwnFacts } from '../../peering/preflight.ts'
+import { refused } from '../../peering/check.ts'
 import type { CliContext, Format } from '../context.ts'
 import { formatOption, print } from '../context.ts'
 import { parseDuration } from '../duration.ts'
@@ -112,13 +113,14 @@ interface Plan {
 }
 
 async function prepare(context: CliContext, command: Command, file: string, options: Options): Promise<Plan> {
-  const [{ readJoinFile }, { preflight, refused }, { readMembers, readOwn, readRecords }, { probeEndpoint }] =
-    await Promise.all([
+  const [{ readJoinFile }, { preflight }, { readMembers, readOwn, readRecords }, { probeEndpoint }] = await Promise.all(
+    [
       import('../../peering/join-file.ts'),
       import('../../peering/preflight.ts'),
       import('../../peering/directory.ts'),
       import('../../peering/probe.ts'),
-    ])
+    ],
+  )
   const timeoutMs = parseDuration(options.timeout)
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
     throw new CommandError('file-read', `cannot read ${file}`, { cause })

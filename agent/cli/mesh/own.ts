@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { OwnFacts } from '../../peering/preflight.ts'
+import type { OwnFacts } from '../../peering/check.ts'
 import { MAX_CLUSTER_ID } from '../../types/wire/keys.ts'
 import { ApiClientError } from '../../api/errors.ts'
 import type { Api } from '../../api/client.ts'

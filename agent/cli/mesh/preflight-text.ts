@@ -1,4 +1,4 @@
-import type { Check, Verdict } from '../../peering/preflight.ts'
+import type { Check, Verdict } from '../../peering/check.ts'
 
 export interface PreflightReport {
   readonly cluster: { readonly name: string; readonly id: number }
