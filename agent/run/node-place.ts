@@ -1,8 +1,7 @@
-import { execFile } from 'node:child_process'
 import { networkInterfaces } from 'node:os'
-import { promisify } from 'node:util'
 import type { Address } from '../types/address.ts'
 import { ConfigError } from '../lib/errors.ts'
+import { ipJson, runIp } from '../targets/iproute.ts'
 import { parseAddress } from '../types/address.ts'
 
 /** Where this node stands in the network. */
@@ -16,7 +15,7 @@ export interface NodePlace {
  * What the configuration leaves open: the uplink is the device that has the node's address, else the one of the default
  * route; the node's address is the first one of the uplink.
  *
- * @throws ConfigError when the machine does not answer the question
+ * @throws ConfigError when the machine does not answer the question, WeftError `iproute2-missing` when it cannot be asked
  */
 export async function findNodePlace(configured: {
   nodeIp: string | undefined
@@ -48,6 +47,6 @@ function ipv4Of(device: string): string | undefined {
 }
 
 async function defaultRouteDevice(): Promise<string | undefined> {
-  const { stdout } = await promisify(execFile)('ip', ['-j', '-4', 'route', 'show', 'default'])
-  return (JSON.parse(stdout || '[]') as { dev?: string }[]).find((route) => route.dev !== undefined)?.dev
+  const routes = await ipJson<{ readonly dev?: string }>(runIp, ['-4', 'route', 'show', 'default'])
+  return routes.find((route) => route.dev !== undefined)?.dev
 }

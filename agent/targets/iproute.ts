@@ -52,6 +52,13 @@ export async function ipBatch(run: IpRunner, lines: readonly string[]): Promise<
   return failed
 }
 
+/** What `ip -j` prints, line by line; of a line that a filter left out, an empty object. Throws WeftError `iproute2-failed`. */
+export async function ipJson<Line>(run: IpRunner, args: readonly string[]): Promise<Line[]> {
+  const { ok, stdout, stderr } = await run(['-j', ...args])
+  if (!ok) throw new WeftError('iproute2-failed', `ip -j ${args.join(' ')}: ${stderr.trim()}`)
+  return stdout.trim() === '' ? [] : (JSON.parse(stdout) as Line[])
+}
+
 /** A line of `ip -j route`, as far as it matters here. A host route's `dst` is a bare address. */
 export interface KernelRoute {
   readonly dst: string
@@ -63,8 +70,6 @@ export interface KernelRoute {
 }
 
 /** The main table. Throws WeftError `iproute2-failed`. */
-export async function mainRoutes(run: IpRunner): Promise<KernelRoute[]> {
-  const { ok, stdout, stderr } = await run(['-4', '-j', 'route', 'show', 'table', 'main'])
-  if (!ok) throw new WeftError('iproute2-failed', `ip -j route: ${stderr.trim()}`)
-  return stdout.trim() === '' ? [] : (JSON.parse(stdout) as KernelRoute[])
+export function mainRoutes(run: IpRunner): Promise<KernelRoute[]> {
+  return ipJson(run, ['-4', 'route', 'show', 'table', 'main'])
 }

@@ -6,8 +6,7 @@ import { decodeEvent, EVENT_TYPES, TRACE_POINTS } from '../maps/events.ts'
 import { METRIC_DIRECTIONS } from '../maps/metrics.ts'
 import { RUNTIME_EVENTS, setEvents } from '../maps/runtime.ts'
 import { formatAddress } from '../types/address.ts'
-import { PROTOCOL_NAMES } from '../types/service.ts'
-import type { Protocol } from '../types/service.ts'
+import { protocolName } from '../types/service.ts'
 
 export interface MonitorOptions {
   /** The event ring. */
@@ -162,8 +161,4 @@ export class EventMonitor implements MonitorFeed {
     }
     return name
   }
-}
-
-function protocolName(protocol: number): string {
-  return PROTOCOL_NAMES[protocol as Protocol] ?? (protocol === 1 ? 'ICMP' : String(protocol))
 }

@@ -1,8 +1,7 @@
 import type { NetDevice } from '../types/device.ts'
 import type { IpRunner } from './iproute.ts'
-import { WeftError } from '../lib/errors.ts'
 import { parseAddress } from '../types/address.ts'
-import { runIp } from './iproute.ts'
+import { ipJson, runIp } from './iproute.ts'
 
 /** A line of `ip -j -d addr`, as far as it matters here. */
 interface Link {
@@ -16,8 +15,8 @@ interface Link {
 /** The network devices of the process's namespace. Throws WeftError `iproute2-failed`. */
 export async function readNetDevices(run: IpRunner = runIp): Promise<NetDevice[]> {
   const [links, routes] = await Promise.all([
-    list<Link>(run, ['-j', '-d', 'addr', 'show']),
-    list<{ dev?: string; nexthops?: readonly { dev?: string }[] }>(run, ['-4', '-j', 'route', 'show', 'default']),
+    ipJson<Link>(run, ['-d', 'addr', 'show']),
+    ipJson<{ dev?: string; nexthops?: readonly { dev?: string }[] }>(run, ['-4', 'route', 'show', 'default']),
   ])
   const defaults = new Set(routes.flatMap(({ dev, nexthops }) => [dev, ...(nexthops ?? []).map((hop) => hop.dev)]))
   return links.flatMap(({ ifindex, ifname, mtu, linkinfo, addr_info }) => {
@@ -33,11 +32,4 @@ export async function readNetDevices(run: IpRunner = runIp): Promise<NetDevice[]
       },
     ]
   })
-}
-
-/** `ip -j` prints an empty object for what a filter left out. */
-async function list<T>(run: IpRunner, args: readonly string[]): Promise<T[]> {
-  const { ok, stdout, stderr } = await run(args)
-  if (!ok) throw new WeftError('iproute2-failed', `ip ${args.join(' ')}: ${stderr.trim()}`)
-  return stdout.trim() === '' ? [] : (JSON.parse(stdout) as T[])
 }

@@ -13,6 +13,11 @@ export type Protocol = 6 | 17 | 132
 
 export const PROTOCOL_NAMES: Readonly<Record<Protocol, 'TCP' | 'UDP' | 'SCTP'>> = { 6: 'TCP', 17: 'UDP', 132: 'SCTP' }
 
+/** `TCP`; a number that has no name here stays a number. */
+export function protocolName(protocol: number): string {
+  return PROTOCOL_NAMES[protocol as Protocol] ?? (protocol === 1 ? 'ICMP' : String(protocol))
+}
+
 export function parseProtocol(text: string): Protocol | undefined {
   return ({ TCP: 6, UDP: 17, SCTP: 132 } as const)[text.toUpperCase() as 'TCP' | 'UDP' | 'SCTP']
 }

@@ -4,7 +4,7 @@ import type { EndpointEntry, IpcacheEntry, RouteEntry } from '../../agent/types/
 import type { Frontend, SlotBackend } from '../../agent/types/frontend.ts'
 import type { CaseConfig } from './format.ts'
 import type { OpenTargets, Place } from './place.ts'
-import { hostPort, protocolName } from '../../agent/cli/bpf/format.ts'
+import { hostPort, protocolOrAny } from '../../agent/cli/bpf/format.ts'
 import { ipcacheRow } from '../../agent/cli/bpf/read-ipcache.ts'
 import { serviceFlags } from '../../agent/cli/bpf/service-flags.ts'
 import { WeftError } from '../../agent/lib/errors.ts'
@@ -67,7 +67,7 @@ export class MemoryPlace implements Place {
       rows.set(addressOf(slot), {
         id: 0,
         address: addressOf(slot),
-        protocol: protocolName(slot.protocol),
+        protocol: protocolOrAny(slot.protocol),
         ip: formatAddress(slot.address),
         state: slot.state,
         clusterId: slot.clusterId,

@@ -1,5 +1,4 @@
-import type { Protocol } from '../../types/service.ts'
-import { PROTOCOL_NAMES } from '../../types/service.ts'
+import { protocolName } from '../../types/service.ts'
 
 /** What `weft bpf …` prints: rows read from pinned maps, in plain values. */
 export interface BackendRow {
@@ -85,12 +84,13 @@ export interface MetricRow {
   readonly bytes: number
 }
 
-export function protocolName(protocol: number): string {
-  return PROTOCOL_NAMES[protocol as Protocol] ?? (protocol === 1 ? 'ICMP' : protocol === 0 ? 'ANY' : String(protocol))
+/** Of a service or a backend: 0 stands for all protocols. */
+export function protocolOrAny(protocol: number): string {
+  return protocol === 0 ? 'ANY' : protocolName(protocol)
 }
 
 export function hostPort(address: string, port: number, protocol: number): string {
-  return `${address}:${port}/${protocolName(protocol)}`
+  return `${address}:${port}/${protocolOrAny(protocol)}`
 }
 
 /** `MAGLEV` → `maglev`; a number this version does not know stays a number. */

@@ -1,8 +1,8 @@
 import { FLOW_FLAGS, FLOW_OTHER_MAP, FLOW_TCP_MAP, flowKey, flowValue } from '../../maps/flow.ts'
 import type { FlowTuple } from '../../maps/flow.ts'
 import { formatAddress } from '../../types/address.ts'
+import { protocolName } from '../../types/service.ts'
 import type { FlowRow } from './format.ts'
-import { protocolName } from './format.ts'
 import type { OpenMap } from './pins.ts'
 
 const FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [

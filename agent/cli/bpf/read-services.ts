@@ -6,7 +6,7 @@ import { SERVICE_MAP, serviceKey, serviceValue, SVC_ALGORITHMS, SVC_FORWARD, SVC
 import { SLOT_MAP, SLOT_STRIDE } from '../../maps/slot.ts'
 import { formatAddress } from '../../types/address.ts'
 import type { BackendRow, MaglevRow, RevNatRow, ServiceRow, SlotRow } from './format.ts'
-import { hostPort, nameOf, protocolName } from './format.ts'
+import { hostPort, nameOf, protocolOrAny } from './format.ts'
 import type { OpenMap } from './pins.ts'
 import { serviceFlags } from './service-flags.ts'
 
@@ -106,7 +106,7 @@ function backendAt(backends: MappedArray, id: number): BackendRow | undefined {
   return {
     id,
     address: hostPort(ip, backend.port, backend.protocol),
-    protocol: protocolName(backend.protocol),
+    protocol: protocolOrAny(backend.protocol),
     ip,
     state: nameOf(BACKEND_STATES, backend.state),
     clusterId: backend.clusterId,

@@ -2,15 +2,16 @@ import { execFileSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import type { BpfProgram } from '../../../native/index.ts'
 import type { PacketProgram } from '../../maps/dry-run.ts'
+import { parsePin } from '../../maps/program-pins.ts'
 import { CommandError } from '../errors.ts'
 
-/** Where a packet is seen: what the pins of the programs there begin with. */
+/** Where a packet is seen: the program there, and what it makes of a frame. */
 export const HOOKS = {
-  ingress: { pin: 'from_netdev@', kind: 'tc' },
-  egress: { pin: 'to_netdev@', kind: 'tc' },
-  pod: { pin: 'from_pod@', kind: 'tc' },
-  xdp: { pin: 'xdp_uplink@', kind: 'xdp' },
-} as const satisfies Record<string, { pin: string; kind: PacketProgram }>
+  ingress: { program: 'weft_from_netdev', kind: 'tc' },
+  egress: { program: 'weft_to_netdev', kind: 'tc' },
+  pod: { program: 'weft_from_pod', kind: 'tc' },
+  xdp: { program: 'weft_xdp_uplink', kind: 'xdp' },
+} as const satisfies Record<string, { program: string; kind: PacketProgram }>
 
 export type HookName = keyof typeof HOOKS
 
@@ -57,7 +58,8 @@ export function deviceTowards(
  */
 export async function findPlace(root: string, hook: HookName, links: readonly Link[], device?: string): Promise<Place> {
   const directory = `${root}/weft/links`
-  const { pins, devices } = pinsAt(directory, hook)
+  const pins = pinsAt(directory, hook)
+  const devices = pins.map((pin) => pin.device)
   const index = device === undefined && pins.length === 1 ? 0 : devices.indexOf(device ?? '')
   if (pins.length === 0 || (device !== undefined && index < 0)) {
     const where = device === undefined ? '' : ` of ${device}`
@@ -80,20 +82,21 @@ export async function findPlace(root: string, hook: HookName, links: readonly Li
       hint: 'run the command where the agent runs',
     })
   }
-  const program = await openProgram(`${directory}/${pins[index]!}`)
+  const program = await openProgram(`${directory}/${pins[index]!.name}`)
   return { device: name, ifindex: link.ifindex, mac: link.address ?? '00:00:00:00:00:00', program }
 }
 
 /** Whether one of our programs is at a hook of a device. */
 export function hasProgram(root: string, hook: HookName, device: string): boolean {
-  return pinsAt(`${root}/weft/links`, hook).devices.includes(device)
+  return pinsAt(`${root}/weft/links`, hook).some((pin) => pin.device === device)
 }
 
 /** The pins of a hook, and the device of each. */
-function pinsAt(directory: string, hook: HookName): { readonly pins: string[]; readonly devices: string[] } {
-  const { pin } = HOOKS[hook]
-  const pins = readdirSync(directory).filter((name) => name.startsWith(pin))
-  return { pins, devices: pins.map((name) => decodeURIComponent(name.slice(pin.length).replace(/:\w+$/, ''))) }
+function pinsAt(directory: string, hook: HookName): { readonly name: string; readonly device: string }[] {
+  return readdirSync(directory).flatMap((name) => {
+    const found = parsePin(name)
+    return found?.program === HOOKS[hook].program ? [{ name, device: found.place.device }] : []
+  })
 }
 
 /** What a pin leads to: a link and its program, or on kernels without tcx the program itself. */

@@ -3,7 +3,7 @@ import { encoded } from '../../maps/codec.ts'
 import type { FlowValueFields } from '../../maps/flow.ts'
 import { FLOW_OTHER_MAP, FLOW_TCP_MAP, flowKey, flowValue } from '../../maps/flow.ts'
 import type { ServiceKey, ServiceValue } from '../../maps/service.ts'
-import { SERVICE_MAP, serviceKey, serviceValue, SVC_ALGORITHMS, SVC_FLAGS, SVC_SCOPES } from '../../maps/service.ts'
+import { SERVICE_MAP, serviceKey, serviceValue, SVC_ALGORITHMS, SVC_SCOPES } from '../../maps/service.ts'
 import { SLOT_MAP, slotKey, slotValue } from '../../maps/slot.ts'
 import type { Address } from '../../types/address.ts'
 import { formatAddress } from '../../types/address.ts'
@@ -60,12 +60,6 @@ export class MapState {
   frontendOf(id: number): FrontendReport | undefined {
     const found = this.#all().find(([, value]) => value.serviceId === id)
     return found === undefined ? undefined : this.#report(...found)
-  }
-
-  /** Whether nothing but frontends is answered on this address. */
-  isKept(address: Address): boolean {
-    const service = this.#service({ address, port: 0, protocol: 0, scope: SVC_SCOPES.EXT })
-    return service?.flags.includes(serviceFlags(SVC_FLAGS.WILDCARD_DROP)[0] ?? '') ?? false
   }
 
   /** Frontends on an address: `80/TCP`. */

@@ -1,8 +1,10 @@
 import path from 'node:path'
 import type { BpfProgram } from '../../../native/index.ts'
-import type { Attachment, DevicePlace, Hook } from './hook.ts'
+import type { ProgramPin } from '../../maps/program-pins.ts'
+import type { Attachment, Hook } from './hook.ts'
 import { BpfError } from '../../../native/index.ts'
-import { attach, detachPin, isInPlace, parsePin, pinName, pinsIn } from './hook.ts'
+import { parsePin } from '../../maps/program-pins.ts'
+import { attach, detachPin, isInPlace, pinPath, pinsIn } from './hook.ts'
 
 export interface Wanted {
   readonly program: string
@@ -28,17 +30,16 @@ export class Attachments {
   }
 
   /** Pins of programs on devices. */
-  places(): { readonly pin: string; readonly program: string; readonly place: DevicePlace }[] {
+  places(): (ProgramPin & { readonly pin: string })[] {
     return pinsIn(this.#dir).flatMap((name) => {
-      const place = parsePin(name)
-      if (place === undefined) return []
-      return [{ pin: path.join(this.#dir, name), program: `weft_${name.slice(0, name.indexOf('@'))}`, place }]
+      const found = parsePin(name)
+      return found === undefined ? [] : [{ pin: path.join(this.#dir, name), ...found }]
     })
   }
 
   /** Whether this process has attached it, and it is still there. */
   holds(program: string, hook: Hook): boolean {
-    const pin = path.join(this.#dir, pinName(program, hook))
+    const pin = pinPath(this.#dir, program, hook)
     return this.#held.has(pin) && isInPlace(pin)
   }
 

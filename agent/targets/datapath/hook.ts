@@ -1,6 +1,7 @@
 import { readdirSync, statSync, unlinkSync } from 'node:fs'
 import path from 'node:path'
 import type { BpfProgram, Direction } from '../../../native/index.ts'
+import type { DevicePlace } from '../../maps/program-pins.ts'
 import type { XdpMode } from '../../types/device.ts'
 import {
   BpfError,
@@ -12,18 +13,13 @@ import {
   kernelHasTcx,
   XdpFlag,
 } from '../../../native/index.ts'
+import { parsePin, pinName } from '../../maps/program-pins.ts'
 
 /** Where a program goes. The pin's name is made of it, so another place is another pin. */
 export type Hook =
   | { readonly kind: 'cgroup'; readonly directory: string }
   | { readonly kind: 'tc'; readonly device: string; readonly direction: Direction }
   | { readonly kind: 'xdp'; readonly device: string; readonly mode: XdpMode }
-
-/** Where on a device; XDP in one mode is another place than in the other. */
-export interface DevicePlace {
-  readonly device: string
-  readonly point: Direction | 'xdp' | 'xdpgeneric'
-}
 
 /** Our place at a device's clsact on kernels without tcx: one that nobody else is likely to use. */
 const FILTER = { handle: 0x77, priority: 1 } as const
@@ -33,22 +29,20 @@ export function describeHook(hook: Hook): string {
   return `${hook.device} ${hook.kind === 'tc' ? hook.direction : `xdp ${hook.mode}`}`
 }
 
-/** `connect4`, `from_netdev@eth0:ingress`. A device name has no slash and no colon; bpffs refuses dots. */
-export function pinName(program: string, hook: Hook): string {
-  const short = program.replace(/^weft_/, '')
-  if (hook.kind === 'cgroup') return short
-  return `${short}@${hook.device.replaceAll('%', '%25').replaceAll('.', '%2e')}:${pointOf(hook)}`
+/** The pin of a program in its place, below a directory of pins. */
+export function pinPath(linksDir: string, program: string, hook: Hook): string {
+  return path.join(linksDir, pinName(program, placeOf(hook)))
 }
 
-function pointOf(hook: Exclude<Hook, { kind: 'cgroup' }>): DevicePlace['point'] {
-  if (hook.kind === 'tc') return hook.direction
-  return hook.mode === 'native' ? 'xdp' : 'xdpgeneric'
+function placeOf(hook: Hook): DevicePlace | undefined {
+  if (hook.kind === 'cgroup') return undefined
+  const { device } = hook
+  if (hook.kind === 'tc') return { device, point: hook.direction }
+  return { device, point: xdpPoint(hook.mode) }
 }
 
-/** What a pin's name says; undefined for cgroup pins. */
-export function parsePin(name: string): DevicePlace | undefined {
-  const [, device, point] = /@(.+):(ingress|egress|xdp|xdpgeneric)$/.exec(name) ?? []
-  return device === undefined ? undefined : { device: decodeURIComponent(device), point: point as DevicePlace['point'] }
+export function xdpPoint(mode: XdpMode): 'xdp' | 'xdpgeneric' {
+  return mode === 'native' ? 'xdp' : 'xdpgeneric'
 }
 
 /** The direction of a place at clsact: on kernels without tcx, programs at tc are filters and have no links. */
@@ -71,7 +65,7 @@ export interface Attachment {
  * an empty hook; where its device or cgroup has gone, or it sits elsewhere, a new attachment is made.
  */
 export function attach(program: BpfProgram, hook: Hook, linksDir: string): Attachment {
-  const pin = path.join(linksDir, pinName(program.name, hook))
+  const pin = pinPath(linksDir, program.name, hook)
   if (hook.kind === 'tc' && !kernelHasTcx()) return attachFilter(program, hook, pin)
   const existing = openLink(pin)
   if (existing === undefined) return attachNew(program, hook, pin)
@@ -86,7 +80,7 @@ export function attach(program: BpfProgram, hook: Hook, linksDir: string): Attac
 
 /** Takes away what a pin stands for, and the pin. */
 export function detachPin(pin: string): void {
-  const place = parsePin(path.basename(pin))
+  const place = parsePin(path.basename(pin))?.place
   const direction = place === undefined ? undefined : clsactDirection(place)
   if (place !== undefined && direction !== undefined) {
     const index = deviceIndex(place.device)
@@ -107,7 +101,7 @@ export function detachPin(pin: string): void {
 
 /** Whether what a device's pin stands for is still attached there: a device that was deleted took its attachment along. */
 export function isInPlace(pin: string): boolean {
-  const place = parsePin(path.basename(pin))
+  const place = parsePin(path.basename(pin))?.place
   const index = place === undefined ? undefined : deviceIndex(place.device)
   if (place === undefined || index === undefined) return false
   const direction = clsactDirection(place)

@@ -4,6 +4,7 @@ import type { Hook } from './hook.ts'
 import { describeError } from '../../lib/errors.ts'
 import { BpfError, Errno } from '../../../native/index.ts'
 import { DatapathError } from './checks.ts'
+import { xdpPoint } from './hook.ts'
 
 const FROM = 'weft_from_netdev'
 const TO = 'weft_to_netdev'
@@ -65,10 +66,11 @@ export class UplinkHooks {
    */
   #forget(devices: readonly string[], xdp: boolean): void {
     const wanted = new Set(devices)
-    const xdpPlace = placeOf(this.#mode())
+    const mode = this.#mode()
+    const point = mode === undefined ? undefined : xdpPoint(mode)
     for (const { pin, program, place } of this.#attachments.places()) {
       if (xdp ? program !== XDP : program !== FROM && program !== TO) continue
-      if (!wanted.has(place.device) || (xdp && place.point !== xdpPlace)) this.#attachments.forget(pin)
+      if (!wanted.has(place.device) || (xdp && place.point !== point)) this.#attachments.forget(pin)
     }
   }
 
@@ -95,10 +97,6 @@ export class UplinkHooks {
     if (this.#acceleration === 'disabled') return undefined
     return this.#acceleration === 'generic' ? 'generic' : 'native'
   }
-}
-
-function placeOf(mode: XdpMode | undefined): 'xdp' | 'xdpgeneric' | undefined {
-  return mode === undefined ? undefined : mode === 'native' ? 'xdp' : 'xdpgeneric'
 }
 
 function reasonOf(error: BpfError, mode: XdpMode): string {
