@@ -60,17 +60,21 @@ function weft(...words: string[]): string[] {
 const routes = (): string => sandbox.run('ip', 'route', 'show', '10.0.1.0/24')
 const pins = (): string => sandbox.run('find', `${SANDBOX_BPFFS}/weft`, '-mindepth', '2')
 
-test('weft agent --cleanup is refused while an agent runs, and leaves nothing behind once it has ended', { timeout: 90_000 }, async () => {
-  const [file, args] = sandbox.command(...weft('agent'))
-  agent = spawn(file, args, { stdio: ['ignore', 'ignore', 'inherit'] })
-  await eventually(() => expect(routes()).toContain('via 172.18.0.3 dev eth0 proto kernel'), { timeoutMs: 60_000 })
-  const [tool, words] = sandbox.command(...weft('agent', '--cleanup'))
-  expect(() => execFileSync(tool, words, { stdio: 'pipe' })).toThrow('another agent runs the datapath')
-  expect(pins()).toContain('connect4')
+test(
+  'weft agent --cleanup is refused while an agent runs, and leaves nothing behind once it has ended',
+  { timeout: 90_000 },
+  async () => {
+    const [file, args] = sandbox.command(...weft('agent'))
+    agent = spawn(file, args, { stdio: ['ignore', 'ignore', 'inherit'] })
+    await eventually(() => expect(routes()).toContain('via 172.18.0.3 dev eth0 proto kernel'), { timeoutMs: 60_000 })
+    const [tool, words] = sandbox.command(...weft('agent', '--cleanup'))
+    expect(() => execFileSync(tool, words, { stdio: 'pipe' })).toThrow('another agent runs the datapath')
+    expect(pins()).toContain('connect4')
 
-  await end(agent)
-  expect(pins()).toContain('connect4')
-  execFileSync(tool, words, { stdio: 'pipe' })
-  expect(pins()).toBe('')
-  expect(routes()).toBe('')
-})
+    await end(agent)
+    expect(pins()).toContain('connect4')
+    execFileSync(tool, words, { stdio: 'pipe' })
+    expect(pins()).toBe('')
+    expect(routes()).toBe('')
+  },
+)
