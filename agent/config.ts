@@ -138,7 +138,11 @@ const AGENT: SettingTable<Config> = {
     defaultText: 'build/bpf beside the program',
     description: 'directory of the compiled BPF objects',
   },
-  stateDir: { ...DIRECTORY, default: '/run/weft', description: 'directory for locks and sockets' },
+  stateDir: {
+    ...DIRECTORY,
+    default: '/run/weft',
+    description: 'directory for locks, sockets, and what a restarted agent recalls',
+  },
   apiSocket: {
     ...SOCKET,
     default: ({ get }: DefaultContext) => join((get('stateDir') as string | undefined) ?? '/run/weft', 'weft.sock'),

@@ -40,7 +40,10 @@ const daemons: Daemons = {
       import('./run/kvstoremesh.ts'),
     ])
     const { config, values } = loadKvstoremeshConfig({ flags, env: context.env })
-    await runKvstoremesh({ ...config, values, version: packageVersion() }, context.signal)
+    await runKvstoremesh(
+      { ...config, silentAfterMs: config.silentAfter, values, version: packageVersion() },
+      context.signal,
+    )
   },
 }
 

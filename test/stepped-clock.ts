@@ -30,6 +30,11 @@ export class SteppedClock implements Clock {
     return this.#timers.length === 0 ? undefined : Math.min(...this.#timers.map((each) => each.at)) - this.#now
   }
 
+  /** Time goes by in which nobody runs; timers that fall due run late, at the next step. */
+  stall(ms: number): void {
+    this.#now += ms
+  }
+
   /** Moves on by `ms`; also runs what the timers that fall due set in turn. */
   step(ms: number): void {
     const end = this.#now + ms

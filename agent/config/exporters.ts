@@ -42,6 +42,8 @@ export interface KvstoremeshConfig extends EtcdFiles {
   readonly healthPort: number
   /** Undefined: no metrics. */
   readonly prometheusServeAddr: string | undefined
+  /** Milliseconds. */
+  readonly silentAfter: number
   readonly logLevel: LogLevel
 }
 
@@ -105,6 +107,13 @@ const KVSTOREMESH: SettingTable<KvstoremeshConfig> = {
   },
   healthPort: { ...APISERVER.healthPort, default: 9881 },
   prometheusServeAddr: PROMETHEUS,
+  silentAfter: {
+    schema: form.duration(500, 3_600_000),
+    default: '6s',
+    allowed: 'a duration from 500ms to 1h, like 6s, and shorter than unreachableAfter of the agents',
+    description: 'how long a remote cluster may be silent before agents are told',
+    value: '<duration>',
+  },
   logLevel: LOG_LEVEL,
 }
 

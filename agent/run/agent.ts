@@ -1,6 +1,7 @@
 import type { ConfigValue } from '../api/types.ts'
 import type { Config } from '../config.ts'
 import type { Address } from '../types/address.ts'
+import { join } from 'node:path'
 import { DeviceMonitor } from '../../native/index.ts'
 import { startApi } from '../api/server.ts'
 import { probeTargets } from '../desired/probe-targets.ts'
@@ -168,6 +169,7 @@ export async function runAgent(
       if (config.probes.enabled) {
         const probes = startProbes({
           ...{ ...config.probes, writer, clock, random, log },
+          memoryFile: join(config.stateDir, 'probes'),
           targetsOf: (service) => probeTargets(snapshot, service),
           isSilent: (name) => {
             const row = tables.clusters.get(name)

@@ -1,5 +1,5 @@
 import type { Address } from './address.ts'
-import { formatAddress } from './address.ts'
+import { formatAddress, parseAddress } from './address.ts'
 
 /** What this node's own connections to the backends of a remote cluster have shown. Replaced as a whole. */
 export interface Reach {
@@ -17,4 +17,12 @@ export function reachKey(address: Address, port: number): number {
 
 export function formatReachKey(key: number): string {
   return `${formatAddress(Math.floor(key / 65536) as Address)}:${key % 65536}`
+}
+
+/** Undefined for what `formatReachKey` would not write. */
+export function parseReachKey(text: string): number | undefined {
+  const [, quad = '', digits = ''] = /^([\d.]+):([1-9]\d{0,4})$/.exec(text) ?? []
+  const address = parseAddress(quad)
+  const port = Number(digits)
+  return address === undefined || port > 65535 ? undefined : reachKey(address, port)
 }

@@ -5,7 +5,7 @@ import { ApiClient } from '../../agent/api/client.ts'
 import { describeError } from '../../agent/lib/errors.ts'
 import { eventually } from '../eventually.ts'
 import { Lab } from '../lab/cli.ts'
-import { agentSocket } from '../lab/daemons.ts'
+import { agentSocket, configureKvstoremesh } from '../lab/daemons.ts'
 import { logFile } from '../lab/hosts.ts'
 import { topologyOf } from '../lab/shape.ts'
 import { put } from '../lab/store.ts'
@@ -21,6 +21,8 @@ import { Writers } from './writers.ts'
 
 const CLUSTERS = 3
 export const UNREACHABLE_AFTER_MS = 3000
+/** Agents that read copies are told of a silence in time to act on it after `unreachableAfter`. */
+const SILENT_AFTER_MS = 0.6 * UNREACHABLE_AFTER_MS
 const SETTINGS = [`unreachableAfter=${UNREACHABLE_AFTER_MS / 1000}s`, 'probes.intervalMs=500', 'probes.timeoutMs=400']
 /** Agents are in step, and say so, within this time of a quiet. */
 const SETTLE_MS = 90_000
@@ -67,7 +69,9 @@ export class Stage {
     for (const cluster of stage.topology.clusters) {
       put(lab.paths, cluster, 'probed.yaml', probedManifest(cluster, stage.probed))
       stage.faults.startExporter(cluster)
-      if (kvstoremesh) stage.faults.startCopier(cluster)
+      if (!kvstoremesh) continue
+      configureKvstoremesh(lab.paths, cluster, [`silentAfter=${SILENT_AFTER_MS}ms`])
+      stage.faults.startCopier(cluster)
     }
     for (const node of stage.nodes) stage.faults.startAgent(node)
     const wrong = await stage.settle()

@@ -127,8 +127,16 @@ function writeMesh(lab: LabPaths, own: ClusterSpec, dir: string, etcdOf: (remote
 
 /** Changes a node's configuration file; the agent reads it at its next start. */
 export function configure(lab: LabPaths, node: NodeSpec, settings: readonly string[]): void {
+  setAll(configFile(lab, node), settings)
+}
+
+/** As `configure`, of the copier of a cluster. */
+export function configureKvstoremesh(lab: LabPaths, cluster: ClusterSpec, settings: readonly string[]): void {
+  setAll(path.join(kvstoremeshDir(lab, cluster), 'config.yaml'), settings)
+}
+
+function setAll(file: string, settings: readonly string[]): void {
   if (settings.length === 0) return
-  const file = configFile(lab, node)
   const config = parse(readFileSync(file, 'utf8')) as Record<string, unknown>
   for (const setting of settings) {
     const at = setting.indexOf('=')

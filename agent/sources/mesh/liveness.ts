@@ -13,14 +13,22 @@ export interface LivenessOptions {
   readonly onReturned: () => void
 }
 
+/** How often in that time it is looked whether anybody listened. */
+const LOOKS = 4
+/** A timer that comes this late says that what came meanwhile lies unread. */
+const LATE_MS = 100
+
 /**
  * Turns evidence of life into three events. Evidence costs one clock reading; a single timer looks whether it came.
  *
- * Silence → unreachable → expired. Only a peer that is in step (`settled`) and stays alive for the hold-down returns.
+ * Silence → unreachable → expired. Only a peer that is in step (`settled`) and stays alive for the hold-down returns. Time in
+ * which this process did not run, or was too busy to listen, is not silence.
  */
 export class Liveness {
   readonly #options: LivenessOptions
   #last: number
+  /** Since the last evidence: for how long nobody listened. */
+  #deaf = 0
   #unreachable = false
   #expired = false
   #settledSince: number | undefined
@@ -34,11 +42,13 @@ export class Liveness {
 
   evidence(): void {
     this.#last = this.#options.clock.now()
+    this.#deaf = 0
   }
 
   /** Nothing was heard for `ms`, whatever was taken for evidence meanwhile. */
   silentFor(ms: number): void {
     this.#last = Math.min(this.#last, this.#options.clock.now() - ms)
+    this.#deaf = 0
     this.#check()
   }
 
@@ -61,7 +71,7 @@ export class Liveness {
   #check(): void {
     const { clock, unreachableAfterMs, cacheTtlMs, holdDownMs } = this.#options
     const now = clock.now()
-    const silence = now - this.#last
+    const silence = now - this.#last - this.#deaf
     if (silence >= unreachableAfterMs) {
       if (!this.#unreachable) {
         this.#unreachable = true
@@ -86,13 +96,19 @@ export class Liveness {
   /** The next moment at which silence, or the end of the hold-down, would mean something. */
   #arm(): void {
     const { clock, unreachableAfterMs, cacheTtlMs, holdDownMs } = this.#options
-    const silence = clock.now() - this.#last
+    const now = clock.now()
+    const silence = now - this.#last - this.#deaf
     let wait = unreachableAfterMs - silence
     if (this.#unreachable) {
       wait = Math.min(unreachableAfterMs / 10, holdDownMs)
       if (!this.#expired) wait = Math.min(wait, cacheTtlMs - silence)
     }
+    wait = Math.max(Math.min(wait, unreachableAfterMs / LOOKS), 10)
     this.#cancel()
-    this.#cancel = clock.after(Math.max(wait, 10), () => this.#check())
+    this.#cancel = clock.after(wait, () => {
+      const late = clock.now() - now - wait
+      if (late >= LATE_MS) this.#deaf += late
+      this.#check()
+    })
   }
 }

@@ -87,7 +87,7 @@ export class RemoteCluster {
       ...options,
       onUnreachable: () => this.#onUnreachable(),
       onExpired: () => this.#onExpired(),
-      onReturned: () => this.#row.publish({ unreachable: false, message: this.#signs.complaint }),
+      onReturned: () => this.#onReturned(),
     })
   }
 
@@ -269,6 +269,11 @@ export class RemoteCluster {
     this.#log.warn({}, 'no sign of life: its backends are avoided while others are left')
     this.#row.count('unreachable')
     this.#row.publish({ unreachable: true, message: this.#row.now.message || this.#signs.complaint || SILENT })
+  }
+
+  #onReturned(): void {
+    this.#log.info({}, 'it is back: its backends are used as before')
+    this.#row.publish({ unreachable: false, message: this.#signs.complaint })
   }
 
   #onExpired(): void {

@@ -8,21 +8,24 @@ import { ClusterBook } from './cluster-book.ts'
  * INVARIANTS
  * - At most `maxPerSecond × (s + 0.2)` probes, but at least one, are due in any `s` seconds; each cluster gets its turn.
  * - A backend is dead after three failures in a row, and alive again with an answer at the end of a hold-down in which none
- *   was missing. Silence counts only where there was an answer before: a backend behind a filter that lets this node through to nothing is not dead.
+ *   was missing. Silence counts only where there was an answer before, maybe to an earlier process: a backend behind a filter that lets this node through to nothing is not dead.
  * - A cluster answers for as long as one of its backends did within three intervals.
  */
 export class ProbeBook {
   readonly #settings: ProbeSettings
   readonly #random: () => number
+  readonly #answeredBefore: ReadonlySet<number>
   readonly #clusters = new Map<string, ClusterBook>()
   readonly #byService = new Map<ServiceName, readonly ProbeTarget[]>()
   #tokens = 1
   #filled: number | undefined
   #turn = 0
 
-  constructor(settings: ProbeSettings, random: () => number) {
+  /** `answeredBefore`: those that an earlier process had an answer of, by `reachKey`. */
+  constructor(settings: ProbeSettings, random: () => number, answeredBefore: ReadonlySet<number> = new Set()) {
     this.#settings = settings
     this.#random = random
+    this.#answeredBefore = answeredBefore
   }
 
   get size(): number {
@@ -70,8 +73,14 @@ export class ProbeBook {
     return due
   }
 
-  learn(target: ProbeTarget, evidence: Evidence, now: number): void {
-    this.#clusters.get(target.cluster)?.learn(target, evidence, now, this.#random())
+  /** True when this was the first answer of a backend. */
+  learn(target: ProbeTarget, evidence: Evidence, now: number): boolean {
+    return this.#clusters.get(target.cluster)?.learn(target, evidence, now, this.#random()) === true
+  }
+
+  /** Those that have ever answered, by `reachKey`. */
+  *answered(): IterableIterator<number> {
+    for (const cluster of this.#clusters.values()) yield* cluster.answered()
   }
 
   /** What is to be known by others and was not said before. */
@@ -85,7 +94,8 @@ export class ProbeBook {
 
   #book(name: string): ClusterBook {
     let book = this.#clusters.get(name)
-    if (book === undefined) this.#clusters.set(name, (book = new ClusterBook(name, this.#settings)))
+    if (book === undefined)
+      this.#clusters.set(name, (book = new ClusterBook(name, this.#settings, this.#answeredBefore)))
     return book
   }
 }

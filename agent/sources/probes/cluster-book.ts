@@ -29,6 +29,7 @@ interface Known {
 export class ClusterBook {
   readonly #name: string
   readonly #settings: ProbeSettings
+  readonly #answeredBefore: ReadonlySet<number>
   readonly #known = new Map<number, Known>()
   readonly #suspects = new Set<Known>()
   readonly #dead = new Set<Known>()
@@ -42,9 +43,11 @@ export class ClusterBook {
   #lastAnswer = -Infinity
   #saidAnswers = false
 
-  constructor(name: string, settings: ProbeSettings) {
+  /** `answeredBefore`: those that an earlier process had an answer of, by `reachKey`. */
+  constructor(name: string, settings: ProbeSettings, answeredBefore: ReadonlySet<number>) {
     this.#name = name
     this.#settings = settings
+    this.#answeredBefore = answeredBefore
   }
 
   get size(): number {
@@ -59,7 +62,7 @@ export class ClusterBook {
       this.#known.set(key, {
         target,
         services,
-        answered: false,
+        answered: this.#answeredBefore.has(key),
         failures: 0,
         backSince: undefined,
         asked: false,
@@ -80,6 +83,11 @@ export class ClusterBook {
     this.#known.delete(key)
     this.#suspects.delete(known)
     if (this.#dead.delete(known)) this.#changed.add(service)
+  }
+
+  /** Those that have ever answered, by `reachKey`. */
+  *answered(): IterableIterator<number> {
+    for (const [key, { answered }] of this.#known) if (answered) yield key
   }
 
   setSilent(yes: boolean): void {
@@ -104,16 +112,21 @@ export class ClusterBook {
     return found.target
   }
 
-  /** `spread` in [0, 1) keeps nodes that saw the same from asking again at the same time. */
-  learn(target: ProbeTarget, evidence: Evidence, now: number, spread: number): void {
+  /**
+   * `spread` in [0, 1) keeps nodes that saw the same from asking again at the same time. True when this was the first answer
+   * of a backend.
+   */
+  learn(target: ProbeTarget, evidence: Evidence, now: number, spread: number): boolean {
     const known = this.#known.get(reachKey(target.address, target.port))
-    if (known === undefined) return
+    if (known === undefined) return false
+    const first = evidence === 'answers' && !known.answered
     known.asked = false
     const patience = this.#patience(known)
     if (evidence === 'answers') this.#answered(known, now)
     else if (evidence === 'refused' || (evidence === 'silent' && known.answered)) this.#failed(known, now)
     known.next = now + Math.min(patience, this.#patience(known)) * (0.75 + spread / 2)
     this.#requeue(known)
+    return first
   }
 
   verdict(now: number): Verdict | undefined {

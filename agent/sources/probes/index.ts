@@ -6,6 +6,7 @@ import type { Evidence, ProbeSettings, ProbeTarget } from './evidence.ts'
 import { formatReachKey } from '../../types/reach.ts'
 import { ProbeBook } from './book.ts'
 import { probe } from './connect.ts'
+import { ProbeMemory } from './memory.ts'
 
 export interface ProbeSourceOptions extends ProbeSettings {
   readonly writer: Writer
@@ -17,9 +18,13 @@ export interface ProbeSourceOptions extends ProbeSettings {
   readonly targetsOf: (service: ServiceName) => readonly ProbeTarget[]
   /** Whether a cluster's control plane gives no sign of life, or may be about to. */
   readonly isSilent: (cluster: string) => boolean
+  /** Keeps over restarts who has answered. */
+  readonly memoryFile: string
   readonly ask?: (target: ProbeTarget, timeoutMs: number, clock: Clock) => Promise<Evidence>
 }
 
+/** How long first answers are collected before they are kept. */
+const KEEP_MS = 5000
 /** Changed services looked at in one tick: a first list of many thousands must not hold up the rest. */
 const SERVICES_PER_TICK = 500
 
@@ -30,7 +35,8 @@ const SERVICES_PER_TICK = 500
 export function startProbes(options: ProbeSourceOptions): { stop(): Promise<void> } {
   const { writer, clock, random, intervalMs, timeoutMs, ask = probe } = options
   const log = options.log.child({ source: 'probes' })
-  const book = new ProbeBook(options, random)
+  const memory = new ProbeMemory(options.memoryFile, log)
+  const book = new ProbeBook(options, random, memory.recall())
   const changed = new Set<ServiceName>()
   const clusters = new Set<string>()
   const asking = new Set<Promise<void>>()
@@ -38,6 +44,8 @@ export function startProbes(options: ProbeSourceOptions): { stop(): Promise<void
     if (table === 'clusters') clusters.add(key)
     else if (service !== undefined && table !== 'reach') changed.add(service)
   })
+  let cancelKeep: (() => void) | undefined
+  let keeping: Promise<void> = Promise.resolve()
   let stopped = false
   let cancel: () => void = () => undefined
 
@@ -58,10 +66,17 @@ export function startProbes(options: ProbeSourceOptions): { stop(): Promise<void
     const asked = ask(target, timeoutMs, clock).then((evidence) => {
       asking.delete(asked)
       if (stopped) return
-      book.learn(target, evidence, clock.now())
+      if (book.learn(target, evidence, clock.now())) keepLater()
       tell()
     })
     asking.add(asked)
+  }
+
+  const keepLater = (): void => {
+    cancelKeep ??= clock.after(KEEP_MS, () => {
+      cancelKeep = undefined
+      keeping = memory.keep(book.answered())
+    })
   }
 
   const tell = (): void => {
@@ -86,7 +101,11 @@ export function startProbes(options: ProbeSourceOptions): { stop(): Promise<void
       stopped = true
       unsubscribe()
       cancel()
-      await Promise.all(asking)
+      if (cancelKeep !== undefined) {
+        cancelKeep()
+        keeping = memory.keep(book.answered())
+      }
+      await Promise.all([...asking, keeping])
     },
   }
 }

@@ -109,3 +109,25 @@ test('a silence that is told of counts from when it began', () => {
   liveness.silentFor(400_000)
   expect(log).toEqual(['unreachable 11000', 'expired 11000'])
 })
+
+test('time in which nobody listened is not silence', () => {
+  alive(5000)
+  liveness.settled(true)
+  clock.stall(60_000)
+  clock.step(6000)
+  expect(log).toEqual([])
+  liveness.evidence()
+  clock.step(9900)
+  expect(log).toEqual([])
+  clock.step(200)
+  expect(log).toEqual(['unreachable 81000'])
+})
+
+test('who was silent before a stall is silent after it, and no longer for it', () => {
+  clock.step(4000)
+  clock.stall(60_000)
+  clock.step(4000)
+  expect(log).toEqual([])
+  clock.step(2000)
+  expect(log).toHaveLength(1)
+})

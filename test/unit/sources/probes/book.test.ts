@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { Evidence, ProbeTarget } from '../../../../agent/sources/probes/evidence.ts'
 import { ProbeBook } from '../../../../agent/sources/probes/book.ts'
-import { formatReachKey } from '../../../../agent/types/reach.ts'
+import { formatReachKey, reachKey } from '../../../../agent/types/reach.ts'
 import { serviceName } from '../../../../agent/types/service.ts'
 import { ip, WEBPOD } from '../../desired/fixture.ts'
 
@@ -16,8 +16,8 @@ class Bench {
   readonly log: string[] = []
   now = 0
 
-  constructor(settings: Partial<typeof SETTINGS> = {}) {
-    this.book = new ProbeBook({ ...SETTINGS, ...settings }, () => 0.5)
+  constructor(settings: Partial<typeof SETTINGS> = {}, answeredBefore: ReadonlySet<number> = new Set()) {
+    this.book = new ProbeBook({ ...SETTINGS, ...settings }, () => 0.5, answeredBefore)
   }
 
   run(ms: number): void {
@@ -146,6 +146,18 @@ test('silence where there never was an answer says nothing; a refusal does', () 
   bench.says.set('east/2', 'refused')
   bench.run(10_000)
   expect(bench.log).toEqual(['east - dead=2 for=default/webpod'])
+})
+
+test('silence of one that answered an earlier process counts', () => {
+  const [first, second] = some('east', 2)
+  const before = new Set([reachKey(first!.address, first!.port)])
+  bench = new Bench({}, before)
+  bench.book.replace(WEBPOD, [first!, second!])
+  bench.says.set('east/1', 'silent')
+  bench.says.set('east/2', 'silent')
+  bench.run(10_000)
+  expect(bench.log).toEqual(['east - dead=1 for=default/webpod'])
+  expect([...bench.book.answered()]).toEqual([...before])
 })
 
 test('a service that comes to a dead backend is told', () => {
