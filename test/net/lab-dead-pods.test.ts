@@ -10,8 +10,8 @@ import { ClustersLab } from './lab-clusters-fixture.ts'
 const UP_TIMEOUT_MS = 120_000
 /** Probes every two seconds that wait for one, three failures; the rest is what a loaded machine takes. */
 const LEFT_WITHIN_MS = 10_000
-/** As long again as dead pods are asked anew, twice. */
-const BACK_WITHIN_MS = 10_000
+/** As long again as dead pods are asked anew, twice, and the hold-down. */
+const BACK_WITHIN_MS = 12_000
 
 describe('pods that are dead while their control plane lives', { timeout: 60_000 }, () => {
   const mesh = new ClustersLab(`dead-${String(process.pid)}`, 2)
