@@ -3,21 +3,7 @@ import { spawn } from 'node:child_process'
 import { Command } from 'commander'
 import { stringify } from 'yaml'
 import { describeError, hintOf } from '../../agent/lib/errors.ts'
-import {
-  agentReady,
-  etcdReady,
-  configure,
-  hostEnv,
-  killDaemon,
-  serverReady,
-  startAgent,
-  startApiserver,
-  startEtcd,
-  startKvstoremesh,
-  startServer,
-  stopDaemon,
-  type DaemonName,
-} from './daemons.ts'
+import { configure, hostEnv, stopDaemon } from './daemons.ts'
 import { down } from './down.ts'
 import { LabError } from './errors.ts'
 import { findHost, logFile, onHost } from './hosts.ts'
@@ -26,11 +12,12 @@ import { labPaths, type LabPaths } from './paths.ts'
 import { signalNumber } from './process.ts'
 import { say } from './progress.ts'
 import { labStatus, podRows } from './status.ts'
-import { annotate, apply, drop, findCluster, objectFile, remove } from './store.ts'
+import { annotate, apply, findCluster, remove } from './store.ts'
 import { table } from './table.ts'
-import { clusterCount, readShape, topologyOf } from './shape.ts'
-import { MOST_CLUSTERS, type HostSpec, type NodeSpec, type PodSpec } from './topology.ts'
-import { putPod, readRecord, up } from './up.ts'
+import { clusterCount, topologyOf } from './shape.ts'
+import { MOST_CLUSTERS, type HostSpec, type NodeSpec } from './topology.ts'
+import { readRecord, up } from './up.ts'
+import { controlPlaneDaemon, daemonFor, startOn, VERBS } from './verbs.ts'
 
 /** `test/lab/lab …`: data on stdout, progress on stderr, exit 0 (done), 1 (not done), 2 (asked wrongly). */
 
@@ -242,59 +229,7 @@ program
     )
   })
 
-/** The daemon that start, stop and kill mean on a host. */
-const daemonFor = (host: HostSpec): DaemonName => {
-  if (host.kind === 'node') return 'agent'
-  if (host.kind === 'pod' && host.serves) return 'server'
-  throw new LabError('nothing-runs-there', `${host.name} runs no daemon`, {
-    hint: 'name a node (its agent) or a web pod',
-  })
-}
-
-async function startOn(lab: LabPaths, host: NodeSpec | PodSpec): Promise<void> {
-  if (host.kind === 'node') {
-    startAgent(lab, host)
-    return agentReady(lab, host)
-  }
-  startServer(lab, host)
-  await serverReady(lab, host)
-  putPod(lab, findCluster(lab, host.cluster), host)
-}
-
-/** A pod that stops leaves the cluster first and serves on for its grace time. */
-async function stopOn(lab: LabPaths, host: NodeSpec | PodSpec): Promise<void> {
-  if (host.kind === 'pod') drop(lab, findCluster(lab, host.cluster), objectFile('Pod', host.name, host.namespace))
-  await stopDaemon(lab, host, daemonFor(host))
-}
-
-async function controlPlaneDaemon(lab: LabPaths, host: HostSpec, verb: string, daemon: string): Promise<void> {
-  const runs =
-    daemon === 'etcd' || daemon === 'apiserver' || (daemon === 'kvstoremesh' && readShape(lab)?.kvstoremesh === true)
-  if (host.kind !== 'node' || host.role !== 'control-plane' || !runs)
-    throw new LabError('nothing-runs-there', `${host.name} runs no ${daemon}`, {
-      hint: '--of takes etcd, apiserver, or kvstoremesh where the lab has it, of a control-plane node',
-    })
-  if (verb === 'kill') return killDaemon(lab, host, daemon)
-  if (verb === 'stop') return stopDaemon(lab, host, daemon)
-  const cluster = findCluster(lab, host.cluster)
-  if (daemon === 'apiserver') return startApiserver(lab, cluster)
-  if (daemon === 'kvstoremesh') return startKvstoremesh(lab, cluster)
-  startEtcd(lab, cluster)
-  return etcdReady(lab, cluster)
-}
-
-const verbs = [
-  ['start', "start a node's agent or a pod again, and wait until it is ready", 'started', startOn],
-  ['stop', "stop a node's agent, or make a pod go away", 'stopped', stopOn],
-  [
-    'kill',
-    "SIGKILL for a node's agent or a pod's server",
-    'killed',
-    (lab: LabPaths, host: HostSpec) => killDaemon(lab, host, daemonFor(host)),
-  ],
-] as const
-
-for (const [verb, description, past, work] of verbs) {
+for (const [verb, description, past, work] of VERBS) {
   program
     .command(verb)
     .description(description)
