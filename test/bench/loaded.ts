@@ -12,7 +12,7 @@ import { Writer } from '../../agent/state/writer.ts'
 import { parseAddress } from '../../agent/types/address.ts'
 import { BpfObject } from '../../native/index.ts'
 import { built } from './place.ts'
-import { backendRow, Balancer, LB_MAPS, serviceRow, snapshotOf } from './world.ts'
+import { backendRow, Balancer, lbMapsOf, serviceRow, snapshotOf } from './world.ts'
 
 /** The node's own address in programs that are only run on packets. */
 export const SNAT = '192.168.7.1'
@@ -41,17 +41,7 @@ export class Loaded {
     this.#maxEntries = maxEntries
     const first = this.#load({}, {})
     for (const name of first.mapNames) if (name.startsWith('w_')) this.#maps[name] = first.map(name)
-    const map = (name: keyof typeof LB_MAPS): BpfMap => this.#maps[LB_MAPS[name].name]!
-    this.#balancer = new Balancer(
-      {
-        services: map('services'),
-        slots: map('slots'),
-        backends: map('backends'),
-        reverse: map('reverse'),
-        ranges: map('ranges'),
-      },
-      systemClock,
-    )
+    this.#balancer = new Balancer(lbMapsOf(this.#maps), systemClock)
   }
 
   async addService(each: LoadedService, n: number): Promise<void> {

@@ -14,7 +14,7 @@ import { parseAddress } from '../../agent/types/address.ts'
 import { BpfLink, BpfObject, BpfProgram, enterNetns, ifIndex } from '../../native/index.ts'
 import { BACKEND, inNetns } from './lanes.ts'
 import { BUILD } from './place.ts'
-import { backendRow, Balancer, endpoint, LB_MAPS, rows, serviceRow, snapshotOf } from './world.ts'
+import { backendRow, Balancer, endpoint, lbMapsOf, rows, serviceRow, snapshotOf } from './world.ts'
 
 /** The service that is measured, on every node and every peer alike. */
 export const SERVICE = {
@@ -51,17 +51,7 @@ export class WeftNode {
       const direction = name === 'weft_from_netdev' ? 'ingress' : name === 'weft_to_netdev' ? 'egress' : undefined
       if (direction !== undefined) BpfLink.attachTcx(BpfProgram.openById(id), ifIndex(UPLINKS[1]), direction)
     }
-    const map = (name: keyof typeof LB_MAPS) => datapath.maps[LB_MAPS[name].name]!
-    this.#balancer = new Balancer(
-      {
-        services: map('services'),
-        slots: map('slots'),
-        backends: map('backends'),
-        reverse: map('reverse'),
-        ranges: map('ranges'),
-      },
-      systemClock,
-    )
+    this.#balancer = new Balancer(lbMapsOf(datapath.maps), systemClock)
     this.#datapath = datapath
     this.#lane = lane
     this.#bpffs = bpffs

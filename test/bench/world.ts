@@ -1,4 +1,5 @@
 import type { Clock } from '../../agent/lib/clock.ts'
+import type { MapShape } from '../../agent/maps/codec.ts'
 import type { Snapshot } from '../../agent/desired/snapshot.ts'
 import type { MutableTables } from '../../agent/state/tables.ts'
 import type { Address } from '../../agent/types/address.ts'
@@ -18,6 +19,7 @@ import { Regions } from '../../agent/state/regions.ts'
 import { LbTarget } from '../../agent/targets/lb/target.ts'
 import { serviceName } from '../../agent/types/service.ts'
 import { BpfMap } from '../../native/index.ts'
+import { serviceRow as bareServiceRow } from '../rows.ts'
 
 export const CLUSTER = 'west'
 export const NODE = 'node-1'
@@ -29,22 +31,23 @@ const PORTS = [{ name: 'http', protocol: 6, port: 8080 }] as const
 /** The load-balancer maps of a kernel. */
 export type LbKernelMaps = Readonly<Record<'services' | 'slots' | 'backends' | 'reverse' | 'ranges', BpfMap>>
 
-export const LB_MAPS = {
-  services: SERVICE_MAP,
-  slots: SLOT_MAP,
-  backends: BACKEND_MAP,
-  reverse: REVNAT_MAP,
-  ranges: SOURCE_RANGE_MAP,
-}
-
 /** New maps as the shipped objects declare them. */
 export function createLbMaps(): LbKernelMaps {
+  return lbMaps((shape) => BpfMap.create(shape))
+}
+
+/** Those of somebody who has them by their C names. */
+export function lbMapsOf(maps: Readonly<Record<string, BpfMap>>): LbKernelMaps {
+  return lbMaps(({ name }) => maps[name]!)
+}
+
+function lbMaps(find: (shape: MapShape) => BpfMap): LbKernelMaps {
   return {
-    services: BpfMap.create(LB_MAPS.services),
-    slots: BpfMap.create(LB_MAPS.slots),
-    backends: BpfMap.create(LB_MAPS.backends),
-    reverse: BpfMap.create(LB_MAPS.reverse),
-    ranges: BpfMap.create(LB_MAPS.ranges),
+    services: find(SERVICE_MAP),
+    slots: find(SLOT_MAP),
+    backends: find(BACKEND_MAP),
+    reverse: find(REVNAT_MAP),
+    ranges: find(SOURCE_RANGE_MAP),
   }
 }
 
@@ -101,28 +104,13 @@ export function endpoint(address: number): Endpoint {
 }
 
 export function serviceRow(n: number, over: Partial<Service> = {}): Service {
-  return {
+  return bareServiceRow({
     name: serviceName('bench', `service-${n}`),
-    type: 'ClusterIP',
     clusterIPs: [(SERVICE_BASE + n) as Address],
-    externalIPs: [],
-    loadBalancerIPs: [],
     ports: [{ name: 'http', protocol: 6, port: 80, targetPort: 8080, nodePort: undefined }],
-    selector: {},
-    labels: {},
-    mesh: { global: false, shared: false, affinity: 'none' },
-    externalTrafficPolicy: 'Cluster',
-    internalTrafficPolicy: 'Cluster',
-    sessionAffinitySeconds: 0,
-    sourceRanges: [],
-    sourceRangePolicy: 'allow',
-    healthCheckNodePort: undefined,
-    algorithm: undefined,
-    forwarding: undefined,
-    problems: [],
     origin: 'bench',
     ...over,
-  }
+  })
 }
 
 export function snapshotOf(

@@ -1,9 +1,8 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { runApiserver } from '../../agent/run/apiserver.ts'
-import { silentLog } from '../../agent/lib/log.ts'
 import { EtcdProcess } from '../net/etcd.ts'
+import { podManifest as pod, startExporter } from '../net/exporter.ts'
 import { replaceFile } from '../replace-file.ts'
 
 /** A cluster as weft exports it: manifests, an exporter, an etcd of its own. */
@@ -23,22 +22,8 @@ export class ExportedCluster {
   }
 
   #export(): () => Promise<void> {
-    const abort = new AbortController()
-    const running = runApiserver(
-      {
-        clusterName: this.#name,
-        clusterId: this.#id,
-        manifests: this.#directory,
-        etcdEndpoints: [this.etcd.url],
-        logLevel: 'silent',
-        log: silentLog,
-      },
-      abort.signal,
-    )
-    return async () => {
-      abort.abort(new Error('stopped'))
-      await running
-    }
+    const exported = { clusterName: this.#name, clusterId: this.#id, manifests: this.#directory }
+    return startExporter(exported, this.etcd)
   }
 
   static async start(name: string, id: number, manifests: Readonly<Record<string, string>>): Promise<ExportedCluster> {
@@ -73,20 +58,6 @@ kind: Node
 metadata: {name: ${name}, labels: {topology.kubernetes.io/zone: ${zone}, "odd": "<a>&b"}}
 spec: {podCIDR: ${podCidr}, podCIDRs: [${podCidr}]}
 status: {addresses: [{type: InternalIP, address: ${ip}}]}
-`
-
-export const pod = (name: string, ip: string, app = 'webpod'): string => `apiVersion: v1
-kind: Pod
-metadata: {name: ${name}, namespace: default, labels: {app: ${app}, pod-template-hash: abc}}
-spec:
-  nodeName: east-worker
-  serviceAccountName: default
-  containers: [{name: web, image: web, ports: [{containerPort: 8080}]}]
-status:
-  phase: Running
-  podIP: ${ip}
-  podIPs: [{ip: ${ip}}]
-  conditions: [{type: Ready, status: "True"}]
 `
 
 const service = (name: string, spec: string): string => `apiVersion: v1

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { clusterConfigKey } from '../../agent/types/wire/keys.ts'
 import { eventually } from '../eventually.ts'
+import { podManifest as pod } from '../net/exporter.ts'
 import { at, Kvstoremesh, Meshwatch, peerDirectory } from './cilium.ts'
-import { cachedKey, EAST, ExportedCluster, pod, ROLLING, WEST } from './clusters.ts'
+import { cachedKey, EAST, ExportedCluster, ROLLING, WEST } from './clusters.ts'
 import { Owned } from './owned.ts'
 import { PEERS } from './setup.ts'
 

@@ -3,9 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { clusterMeshReport } from '../../agent/api/clustermesh.ts'
-import { runApiserver } from '../../agent/run/apiserver.ts'
-import { silentLog } from '../../agent/lib/log.ts'
 import { EtcdProcess } from './etcd.ts'
+import { startExporter } from './exporter.ts'
 import { announceExporter, connectionsTo, Kvstoremesh } from './kvstoremesh-fixture.ts'
 import { exportEast, West } from './mesh-fixture.ts'
 
@@ -88,19 +87,7 @@ test('what an agent reads from the copy is what it would read from the cluster',
   const directory = await mkdtemp(join(tmpdir(), `weft-manifests-${process.pid}-`))
   stops.push(() => rm(directory, { recursive: true, force: true }))
   await writeFile(join(directory, 'east.yaml'), MANIFESTS)
-  const abort = new AbortController()
-  const exporting = runApiserver(
-    {
-      clusterName: 'east',
-      clusterId: 2,
-      manifests: directory,
-      etcdEndpoints: [east.url],
-      logLevel: 'silent',
-      log: silentLog,
-    },
-    abort.signal,
-  )
-  stops.push(() => (abort.abort(new Error('stopped')), exporting))
+  stops.push(startExporter({ clusterName: 'east', clusterId: 2, manifests: directory }, east))
   const mesh = await startMesh(local, { east })
   const status = JSON.parse((await mesh.get('/v1/status')).body) as object
   expect(status).toMatchObject({

@@ -2,12 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { runApiserver } from '../../agent/run/apiserver.ts'
-import { silentLog } from '../../agent/lib/log.ts'
 import { formatAddress } from '../../agent/types/address.ts'
 import { canaryKey, clusterConfigKey, HEARTBEAT_KEY } from '../../agent/types/wire/keys.ts'
 import { replaceFile } from '../replace-file.ts'
 import { EtcdProcess, freePort, watchKeys } from './etcd.ts'
+import { podManifest as pod, startExporter } from './exporter.ts'
 import { West } from './mesh-fixture.ts'
 import { TcpProxy } from './tcp-proxy.ts'
 
@@ -29,19 +28,6 @@ spec:
   clusterIPs: [10.3.105.173]
   selector: {app: webpod}
   ports: [{name: http, port: 80, targetPort: 8080, protocol: TCP}]
-`
-const pod = (name: string, ip: string): string => `apiVersion: v1
-kind: Pod
-metadata: {name: ${name}, namespace: default, labels: {app: webpod, pod-template-hash: abc}}
-spec:
-  nodeName: east-worker
-  serviceAccountName: default
-  containers: [{name: web, image: web, ports: [{containerPort: 8080}]}]
-status:
-  phase: Running
-  podIP: ${ip}
-  podIPs: [{ip: ${ip}}]
-  conditions: [{type: Ready, status: "True"}]
 `
 const SHARED = '"service.cilium.io/global": "true"'
 
@@ -66,26 +52,8 @@ afterEach(async () => {
 
 const apply = (file: string, text: string): Promise<void> => replaceFile(directory, file, text)
 
-async function startEast(
-  options: { leaseTtlSeconds?: number; healthPort?: number } = {},
-): Promise<() => Promise<void>> {
-  const abort = new AbortController()
-  const running = runApiserver(
-    {
-      clusterName: 'east',
-      clusterId: 2,
-      manifests: directory,
-      etcdEndpoints: [etcd.url],
-      logLevel: 'silent',
-      log: silentLog,
-      ...options,
-    },
-    abort.signal,
-  )
-  const stop = async (): Promise<void> => {
-    abort.abort(new Error('stopped'))
-    await running
-  }
+function startEast(options: { leaseTtlSeconds?: number; healthPort?: number } = {}): () => Promise<void> {
+  const stop = startExporter({ clusterName: 'east', clusterId: 2, manifests: directory, ...options }, etcd)
   stops.push(stop)
   return stop
 }
@@ -100,7 +68,7 @@ async function importInWest(): Promise<West> {
 }
 
 test('what east exports from manifests, west imports', async () => {
-  await startEast()
+  startEast()
   const west = await importInWest()
   const set = west.tables.backends.get('east/default/webpod')
   expect(set?.service).toBe('default/webpod')
@@ -134,7 +102,7 @@ test('what east exports from manifests, west imports', async () => {
 })
 
 test('a service that is no longer shared is deleted, and comes back when it is', async () => {
-  await startEast()
+  startEast()
   const west = await importInWest()
   const has = (): boolean => west.tables.backends.get('east/default/webpod') !== undefined
   expect(has()).toBe(true)
@@ -145,7 +113,7 @@ test('a service that is no longer shared is deleted, and comes back when it is',
 })
 
 test('a connection that was cut is taken up where it was: nothing is listed again', async () => {
-  await startEast()
+  startEast()
   await using proxy = await TcpProxy.start(etcd.url)
   const west = await West.create()
   stops.push(() => west[Symbol.asyncDispose]())
@@ -165,7 +133,7 @@ test('a connection that was cut is taken up where it was: nothing is listed agai
 describe('canaries', () => {
   test('are written after every record of the first complete list', async () => {
     const seen = await watchKeys(etcd, 'cilium/')
-    await startEast()
+    startEast()
     await seen.until((keys) => keys.some((key) => key === canaryKey('serviceexports', 'east')))
     await seen.until((keys) => keys.filter((key) => key.startsWith('cilium/synced/')).length >= 5)
     for (const [resource, prefix] of [
@@ -184,7 +152,7 @@ describe('canaries', () => {
   test('readiness follows them', async () => {
     const healthPort = await freePort()
     await etcd.kill()
-    await startEast({ healthPort })
+    startEast({ healthPort })
     const status = async (): Promise<number> => {
       const response = await fetch(`http://127.0.0.1:${healthPort}/readyz`).catch(() => undefined)
       return response?.status ?? 0
@@ -198,7 +166,7 @@ describe('canaries', () => {
 
 describe('cluster-config', () => {
   test('is put right when it is changed or deleted', async () => {
-    await startEast()
+    startEast()
     const key = clusterConfigKey('east')
     const wanted =
       '{"id":2,"capabilities":{"syncedCanaries":true,"maxConnectedClusters":255,"serviceExportsEnabled":false}}'
@@ -212,7 +180,7 @@ describe('cluster-config', () => {
 
 describe('leases', () => {
   test('every key hangs on one, and what is lost with one is written again', async () => {
-    await startEast({ leaseTtlSeconds: 900 })
+    startEast({ leaseTtlSeconds: 900 })
     await importInWest()
     const before = await etcd.client.getAll().prefix('cilium/').exec()
     expect(before.kvs.map(({ lease }) => lease)).not.toContain('0')
@@ -224,7 +192,7 @@ describe('leases', () => {
   })
 
   test('an etcd that lost everything is filled again', async () => {
-    await startEast()
+    startEast()
     const west = await importInWest()
     const before = await etcd.dump('cilium/state/')
     let fewest = 2
@@ -241,13 +209,13 @@ describe('leases', () => {
   })
 
   test('a successor takes over the keys of an exporter that stopped, and removes what is no longer there', async () => {
-    const stop = await startEast({ leaseTtlSeconds: 900 })
+    const stop = startEast({ leaseTtlSeconds: 900 })
     await importInWest()
     await stop()
     const before = await etcd.dump('cilium/state/')
     expect(before.size).toBeGreaterThan(4)
     await rm(join(directory, 'pods.yaml'))
-    await startEast({ leaseTtlSeconds: 900 })
+    startEast({ leaseTtlSeconds: 900 })
     await expect
       .poll(async () => [...(await etcd.dump('cilium/state/')).keys()], { timeout: 15_000 })
       .toEqual(['cilium/state/nodes/v1/east/east-worker', 'cilium/state/services/v1/east/default/webpod'])

@@ -17,8 +17,8 @@ import {
   METRICS_MAP,
   readCounters,
 } from '../../../agent/maps/metrics.ts'
-import { TcVerdict, type TestRun, XdpVerdict } from '../../../native/index.ts'
-import type { Verdict } from '../run.ts'
+import type { TestRun } from '../../../native/index.ts'
+import { type Verdict, verdictOf } from '../run.ts'
 import { type Config, type Hook, World } from '../world.ts'
 import { TIGHT, WIDE } from './scene.ts'
 
@@ -28,18 +28,6 @@ const XDP_MD_BYTES = 24
 const MARK_AT = 8
 const REASON_NAMES = new Map<number, string>(Object.entries(DROP_REASONS).map(([name, reason]) => [reason, name]))
 const EVENT_LOST = 'REASON_EVENT_LOST'
-
-const TC: Readonly<Record<number, Verdict>> = {
-  [TcVerdict.OK]: 'pass',
-  [TcVerdict.SHOT]: 'drop',
-  [TcVerdict.REDIRECT]: 'redirect',
-}
-const XDP: Readonly<Record<number, Verdict>> = {
-  [XdpVerdict.PASS]: 'pass',
-  [XdpVerdict.DROP]: 'drop',
-  [XdpVerdict.TX]: 'redirect',
-  [XdpVerdict.REDIRECT]: 'redirect',
-}
 
 export interface Result {
   readonly verdict: Verdict
@@ -62,8 +50,7 @@ export class Node {
     run.data.set(frame)
     if (hook === 'xdp') run.ctx.writeUInt32LE(frame.length, 4)
     const retval = run.run(frame.length)
-    const verdict = (hook === 'xdp' ? XDP : TC)[retval]
-    if (verdict === undefined) throw new Error(`unexpected return value ${retval}`)
+    const verdict = verdictOf(hook === 'xdp' ? 'xdp' : 'tc', retval)
     if (hook !== 'xdp') return { verdict, frame: Buffer.from(run.result), mark: run.ctxResult.readUInt32LE(MARK_AT) }
     // What the program wrote in front of the packet, for the one at tc, comes out as well.
     return { verdict, frame: Buffer.from(run.result.subarray(run.ctxResult.readUInt32LE(0))), mark: 0 }

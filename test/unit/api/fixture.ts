@@ -4,46 +4,29 @@ import type { MutableTables } from '../../../agent/state/tables.ts'
 import { createTables } from '../../../agent/state/tables.ts'
 import { SyncGates } from '../../../agent/state/sync.ts'
 import { Writer } from '../../../agent/state/writer.ts'
-import type { Address } from '../../../agent/types/address.ts'
-import { ANY_ADDRESS, formatAddress, parseAddress } from '../../../agent/types/address.ts'
+import { ANY_ADDRESS, formatAddress } from '../../../agent/types/address.ts'
 import type { Cluster } from '../../../agent/types/cluster.ts'
 import type { BackendDecision, Frontend } from '../../../agent/types/frontend.ts'
 import type { Problem } from '../../../agent/types/problem.ts'
 import type { Service } from '../../../agent/types/service.ts'
 import { serviceName } from '../../../agent/types/service.ts'
+import { ip, serviceRow } from '../../rows.ts'
 
 export const WEBPOD = serviceName('default', 'webpod')
 export const STARTED = Date.parse('2026-11-20T08:00:00Z')
 
-export function ip(text: string): Address {
-  const address = parseAddress(text)
-  if (address === undefined) throw new Error(`not an address: ${text}`)
-  return address
-}
+export { ip }
 
 export function service(fields: Partial<Service> = {}): Service {
-  return {
+  return serviceRow({
     name: WEBPOD,
-    type: 'ClusterIP',
     clusterIPs: [ip('10.2.47.149')],
-    externalIPs: [],
-    loadBalancerIPs: [],
     ports: [{ name: '', protocol: 6, port: 80, targetPort: 80, nodePort: undefined }],
     selector: { app: 'webpod' },
-    labels: {},
     mesh: { global: true, shared: true, affinity: 'none' },
-    externalTrafficPolicy: 'Cluster',
-    internalTrafficPolicy: 'Cluster',
-    sessionAffinitySeconds: 0,
-    sourceRanges: [],
-    sourceRangePolicy: 'allow',
-    healthCheckNodePort: undefined,
-    algorithm: undefined,
-    forwarding: undefined,
-    problems: [],
     origin: 'webpod.yaml:1',
     ...fields,
-  }
+  })
 }
 
 export function decision(address: string, fields: Partial<BackendDecision> = {}): BackendDecision {

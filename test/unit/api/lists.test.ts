@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { endpointReports, identityReports, nodeReports } from '../../../agent/api/model.ts'
+import { podRow } from '../../rows.ts'
 import { addEast, ip, world } from './fixture.ts'
 
 describe('lists', () => {
@@ -37,21 +38,12 @@ describe('lists', () => {
 
   it('have the pods of this node with their identity', () => {
     const { view, writer } = world()
-    const pod = {
-      key: 'default/curl-pod',
-      namespace: 'default',
+    const pod = podRow({
       name: 'curl-pod',
       address: ip('10.0.0.144'),
       nodeName: 'west-worker',
-      hostNetwork: false,
       labels: { app: 'curl' },
-      serviceAccount: 'default',
-      ready: true,
-      terminating: false,
-      namedPorts: [],
-      hostPorts: [],
-      origin: 'pods.yaml:1',
-    }
+    })
     writer.upsertPod(pod)
     writer.upsertPod({ ...pod, key: 'default/elsewhere', nodeName: 'west-control-plane' })
     writer.upsertPod({ ...pod, key: 'default/host', hostNetwork: true })

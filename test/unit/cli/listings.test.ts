@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { parseCidr } from '../../../agent/types/address.ts'
 import { SERVICE_FLAGS } from '../../../agent/types/service-flags.ts'
+import { podRow } from '../../rows.ts'
 import { addEast, addEastWebpod, decision, frontend, ip, row, service, webpodDecisions, world } from '../api/fixture.ts'
 import { output, weft } from './harness.ts'
 
@@ -224,21 +225,8 @@ ID       LABELS
 
   it('endpoints', async () => {
     const { view, writer } = world()
-    writer.upsertPod({
-      key: 'default/curl-pod',
-      namespace: 'default',
-      name: 'curl-pod',
-      address: ip('10.0.0.144'),
-      nodeName: 'west-worker',
-      hostNetwork: false,
-      labels: { app: 'curl', tier: 'lab' },
-      serviceAccount: 'default',
-      ready: true,
-      terminating: false,
-      namedPorts: [],
-      hostPorts: [],
-      origin: 'pods.yaml:1',
-    })
+    const labels = { app: 'curl', tier: 'lab' }
+    writer.upsertPod(podRow({ name: 'curl-pod', address: ip('10.0.0.144'), nodeName: 'west-worker', labels }))
     expect(await output('endpoint list', { view })).toBe(
       `\
 ENDPOINT           POLICY (ingress)   POLICY (egress)   IDENTITY   LABELS (source:key[=value])   IPv6   IPv4         STATUS

@@ -5,47 +5,29 @@ import type { SlotBackend } from '../../../agent/types/frontend.ts'
 import type { IpEntry } from '../../../agent/types/identity.ts'
 import type { Node, Pod } from '../../../agent/types/node.ts'
 import type { Service, ServicePort } from '../../../agent/types/service.ts'
-import type { Address } from '../../../agent/types/address.ts'
 import { SyncGates } from '../../../agent/state/sync.ts'
 import { createTables } from '../../../agent/state/tables.ts'
 import { Writer } from '../../../agent/state/writer.ts'
-import { parseAddress, parseCidr } from '../../../agent/types/address.ts'
+import { parseCidr } from '../../../agent/types/address.ts'
 import { serviceName } from '../../../agent/types/service.ts'
+import { ip, podRow, serviceRow } from '../../rows.ts'
 
 export const WEBPOD = serviceName('default', 'webpod')
 
-export function ip(text: string): Address {
-  const address = parseAddress(text)
-  if (address === undefined) throw new Error(`not an address: ${text}`)
-  return address
-}
+export { ip }
 
 export const HTTP: ServicePort = { name: 'http', protocol: 6, port: 80, targetPort: 8080, nodePort: undefined }
 export const HTTP_PORTS: readonly EndpointPort[] = [{ name: 'http', protocol: 6, port: 8080 }]
 
 export function service(fields: Partial<Service> = {}): Service {
-  return {
+  return serviceRow({
     name: WEBPOD,
-    type: 'ClusterIP',
     clusterIPs: [ip('10.2.47.149')],
-    externalIPs: [],
-    loadBalancerIPs: [],
     ports: [HTTP],
-    selector: {},
-    labels: {},
     mesh: { global: true, shared: true, affinity: 'none' },
-    externalTrafficPolicy: 'Cluster',
-    internalTrafficPolicy: 'Cluster',
-    sessionAffinitySeconds: 0,
-    sourceRanges: [],
-    sourceRangePolicy: 'allow',
-    healthCheckNodePort: undefined,
-    algorithm: undefined,
-    forwarding: undefined,
-    problems: [],
     origin: 'services.yaml:1',
     ...fields,
-  }
+  })
 }
 
 export function endpoint(address: string, condition: Condition = 'ready', fields: Partial<Endpoint> = {}): Endpoint {
@@ -95,22 +77,7 @@ export function node(clusterName: string, name: string, address: string, podCidr
 }
 
 export function pod(name: string, address: string, nodeName: string, fields: Partial<Pod> = {}): Pod {
-  return {
-    key: `default/${name}`,
-    namespace: 'default',
-    name,
-    address: ip(address),
-    nodeName,
-    hostNetwork: false,
-    labels: {},
-    serviceAccount: 'default',
-    ready: true,
-    terminating: false,
-    namedPorts: [],
-    hostPorts: [],
-    origin: 'pods.yaml:1',
-    ...fields,
-  }
+  return podRow({ name, address: ip(address), nodeName, ...fields })
 }
 
 export function ipEntry(clusterName: string, prefix: string, identity: number, host?: string): IpEntry {

@@ -2,22 +2,10 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Pod } from '../../../agent/types/node.ts'
 import { assignIdentities, identityLabels, identityText } from '../../../agent/desired/identities.ts'
+import { podRow } from '../../rows.ts'
 
-const pod = (labels: Record<string, string>): Pod => ({
-  key: 'default/webpod-1',
-  namespace: 'default',
-  name: 'webpod-1',
-  address: undefined,
-  nodeName: 'west-worker',
-  hostNetwork: false,
-  labels,
-  serviceAccount: 'web',
-  ready: true,
-  terminating: false,
-  namedPorts: [],
-  hostPorts: [],
-  origin: 'test',
-})
+const pod = (labels: Record<string, string>): Pod =>
+  podRow({ name: 'webpod-1', address: undefined, nodeName: 'west-worker', serviceAccount: 'web', labels })
 
 describe('labels', () => {
   test('say what a pod is, not which replica', () => {

@@ -1,82 +1,55 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { MeshSnapshot } from '../../../agent/desired/mesh-records.ts'
 import type { BackendSet, Endpoint } from '../../../agent/types/backend.ts'
-import type { Address } from '../../../agent/types/address.ts'
 import type { MeshIntent, Service } from '../../../agent/types/service.ts'
 import type { MutableTables } from '../../../agent/state/tables.ts'
-import type { Node, Pod } from '../../../agent/types/node.ts'
+import type { Node } from '../../../agent/types/node.ts'
 import { assignIdentities, identityText } from '../../../agent/desired/identities.ts'
 import { allOwners, meshRecords, ownersOf } from '../../../agent/desired/mesh-records.ts'
 import { SyncGates } from '../../../agent/state/sync.ts'
 import { createTables } from '../../../agent/state/tables.ts'
 import { Writer } from '../../../agent/state/writer.ts'
 import { createImporters } from '../../../agent/sources/mesh/importers.ts'
-import { parseAddress, parseCidr } from '../../../agent/types/address.ts'
+import { parseCidr } from '../../../agent/types/address.ts'
 import { serviceName } from '../../../agent/types/service.ts'
-
-function address(text: string): Address {
-  const parsed = parseAddress(text)
-  if (parsed === undefined) throw new Error(text)
-  return parsed
-}
+import { ip, podRow, serviceRow } from '../../rows.ts'
 
 const HTTP = [{ name: 'http', protocol: 6, port: 8080 }] as const
-const endpoint = (ip: string, change: Partial<Endpoint> = {}): Endpoint => ({
-  ...{ address: address(ip), ports: HTTP, condition: 'ready', nodeName: 'east-worker', zone: undefined, weight: 100 },
+const endpoint = (at: string, change: Partial<Endpoint> = {}): Endpoint => ({
+  ...{ address: ip(at), ports: HTTP, condition: 'ready', nodeName: 'east-worker', zone: undefined, weight: 100 },
   ...change,
 })
 const set = (key: string, endpoints: readonly Endpoint[], cluster = 'east'): BackendSet => ({
   ...{ key: `${cluster}/default/webpod/${key}`, service: serviceName('default', 'webpod'), cluster, endpoints },
   origin: 'test',
 })
-const service = (mesh: Partial<MeshIntent> = {}, change: Partial<Service> = {}): Service => ({
-  name: serviceName('default', 'webpod'),
-  type: 'ClusterIP',
-  clusterIPs: [address('10.3.105.173')],
-  externalIPs: [],
-  loadBalancerIPs: [],
-  ports: [{ name: 'http', protocol: 6, port: 80, targetPort: 8080, nodePort: undefined }],
-  selector: { app: 'webpod' },
-  labels: { app: 'webpod' },
-  mesh: { global: true, shared: true, affinity: 'none', ...mesh },
-  externalTrafficPolicy: 'Cluster',
-  internalTrafficPolicy: 'Cluster',
-  sessionAffinitySeconds: 0,
-  sourceRanges: [],
-  sourceRangePolicy: 'allow',
-  healthCheckNodePort: undefined,
-  algorithm: undefined,
-  forwarding: undefined,
-  problems: [],
-  origin: 'test',
-  ...change,
-})
+const service = (mesh: Partial<MeshIntent> = {}, change: Partial<Service> = {}): Service =>
+  serviceRow({
+    name: serviceName('default', 'webpod'),
+    clusterIPs: [ip('10.3.105.173')],
+    ports: [{ name: 'http', protocol: 6, port: 80, targetPort: 8080, nodePort: undefined }],
+    selector: { app: 'webpod' },
+    labels: { app: 'webpod' },
+    mesh: { global: true, shared: true, affinity: 'none', ...mesh },
+    ...change,
+  })
 const NODE: Node = {
   key: 'east/east-worker',
   cluster: 'east',
   name: 'east-worker',
-  address: address('172.18.0.3'),
-  addresses: [{ type: 'InternalIP', address: address('172.18.0.3') }],
+  address: ip('172.18.0.3'),
+  addresses: [{ type: 'InternalIP', address: ip('172.18.0.3') }],
   podCidrs: [parseCidr('10.1.1.0/24')!],
   labels: { 'topology.kubernetes.io/zone': 'eu-1a' },
   zone: 'eu-1a',
   origin: 'test',
 }
-const POD: Pod = {
-  key: 'default/webpod-1',
-  namespace: 'default',
+const POD = podRow({
   name: 'webpod-1',
-  address: address('10.1.1.41'),
+  address: ip('10.1.1.41'),
   nodeName: 'east-worker',
-  hostNetwork: false,
   labels: { app: 'webpod' },
-  serviceAccount: 'default',
-  ready: true,
-  terminating: false,
-  namedPorts: [],
-  hostPorts: [],
-  origin: 'test',
-}
+})
 const EAST = { name: 'east', id: 2 }
 const KEY = 'cilium/state/services/v1/east/default/webpod'
 
