@@ -50,7 +50,7 @@ static __always_inline int egress_pod(ctx_t *ctx, struct pkt *p, const struct fl
 		err = masq_peek(ctx, p, rw);
 		return err ?: egress_rewrite(ctx, p, rw, done);
 	}
-	inside_forget(old, p);
+	here_forget(old, p);
 	err = masq_create(ctx, p, rw, now);
 	return err ?: egress_rewrite(ctx, p, rw, done);
 }
@@ -104,7 +104,7 @@ static __always_inline int egress(ctx_t *ctx, struct pkt *p, bool *done)
 		return egress_other(p, parsed);
 	flow = flow_lookup(&p->key);
 	now = clock_s();
-	live = flow && !flow_is_over(flow, now);
+	live = here_holds(ctx, flow, p, now);
 	if (live && reply_is(flow, p)) {
 		reply_touch(ctx, flow, p, now);
 		rw = flow->rw;
@@ -135,7 +135,7 @@ static __always_inline int egress_from_pod(ctx_t *ctx, struct pkt *p, bool *done
 		return CTX_PASS;
 	flow = flow_lookup(&p->key);
 	now = clock_s();
-	live = flow && !flow_is_over(flow, now);
+	live = here_holds(ctx, flow, p, now);
 	if (live && reply_is(flow, p))
 		return reply_from_pod(ctx, p, flow, now, done);
 	/* Whoever may encapsulate may choose whose answer the receiver takes it for. */

@@ -112,6 +112,15 @@ static __always_inline bool flow_is_reused(const struct flow_val *flow, __u8 tcp
 	return tcp_flags & TCP_SYN && flow->flags & (FLOW_FIN_SELF | FLOW_RST);
 }
 
+/*
+ * An acknowledged SYN from the answering side of a flow that it had closed: it answers somebody who spoke to the backend itself,
+ * from the port that a service's client had. The tuple is no longer this flow's.
+ */
+static __always_inline bool flow_is_left(const struct flow_val *flow, const struct pkt *p)
+{
+	return unlikely(pkt_is_syn_ack(p)) && flow->flags & FLOW_REV && flow->flags & (FLOW_FIN_SELF | FLOW_RST);
+}
+
 /* The TCP bits of an entry after a packet in its direction. */
 static __always_inline __u32 flow_tcp_next(__u32 flags, __u8 tcp_flags)
 {

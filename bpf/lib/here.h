@@ -30,6 +30,27 @@ static __always_inline void here_note(__u32 expires)
 		*until = expires;
 }
 
+/* The flow that had this tuple before. */
+static __always_inline void here_forget(const struct flow_val *old, const struct pkt *p)
+{
+	if (!old)
+		return;
+	flow_delete_twin(&old->rw, &p->key);
+	flow_delete(&p->key);
+}
+
+/* Whether an entry stands for packets like this one. */
+static __always_inline bool here_holds(ctx_t *ctx, const struct flow_val *flow, const struct pkt *p, __u32 now)
+{
+	if (!flow || flow_is_over(flow, now))
+		return false;
+	if (likely(!flow_is_left(flow, p)))
+		return true;
+	if (!ctx_is_dry(ctx))
+		here_forget(flow, p);
+	return false;
+}
+
 /* An answer to a client here, whoever sends it. */
 static __always_inline bool here_is_answer(const struct flow_val *flow)
 {

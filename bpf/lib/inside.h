@@ -66,15 +66,6 @@ __noinline int inside_create(ctx_t *ctx, const struct pkt *p, __u32 svc_id, __u3
 	return err;
 }
 
-/* The flow that had this tuple before. */
-static __always_inline void inside_forget(const struct flow_val *old, const struct pkt *p)
-{
-	if (!old)
-		return;
-	flow_delete_twin(&old->rw, &p->key);
-	flow_delete(&p->key);
-}
-
 /* The service's backend for a packet that has no flow. 0: none of ours; above: rewrite with *rw; below: why it is dropped. */
 static __always_inline int inside_new(ctx_t *ctx, struct pkt *p, const struct flow_val *old, struct flow_rw *rw, __u32 now)
 {
@@ -101,7 +92,7 @@ static __always_inline int inside_new(ctx_t *ctx, struct pkt *p, const struct fl
 			    be->port);
 		return 1;
 	}
-	inside_forget(old, p);
+	here_forget(old, p);
 	err = inside_create(ctx, p, svc->svc_id, id, rw);
 	return err ?: 1;
 }
@@ -178,7 +169,7 @@ static __always_inline int inside_deliver(ctx_t *ctx, struct pkt *p, bool *done)
 	if (likely(!here_is_used(now)) || ctx_is_done(ctx) || pkt_parse(ctx, p) != PARSE_OK)
 		return CTX_PASS;
 	flow = flow_lookup(&p->key);
-	if (!flow || flow_is_over(flow, now) || !here_is_answer(flow))
+	if (!here_holds(ctx, flow, p, now) || !here_is_answer(flow))
 		return CTX_PASS;
 	*done = true;
 	p->answer = true;

@@ -51,3 +51,22 @@ setInterval(send, 200)
 setTimeout(() => { console.log('silence'); process.exit(0) }, 10000)
 send()
 `
+
+/** GET of one host after the other, all from the same PORT; prints what each said of its peer, or why it said nothing. */
+export const SAME_PORT = `
+const [, port, ...hosts] = process.argv
+const ask = (host) => new Promise((resolve) => {
+  let text = ''
+  const socket = require('node:net').connect({ host, port: 80, localPort: Number(port) })
+  socket.on('connect', () => socket.write('GET / HTTP/1.0\\r\\n\\r\\n'))
+  socket.on('data', (data) => { text += data })
+  socket.on('close', () => resolve(/RemoteAddr: (\\S+)/.exec(text)?.[1] ?? 'nothing'))
+  socket.on('error', (error) => resolve(error.code))
+  socket.setTimeout(5000, () => { resolve('silence'); socket.destroy() })
+})
+;(async () => {
+  const said = []
+  for (const host of hosts) said.push(await ask(host))
+  console.log(said.join(' '))
+})()
+`

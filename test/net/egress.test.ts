@@ -3,7 +3,7 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually } from '../eventually.ts'
 import { Story, type Background } from '../lab/story/story.ts'
-import { DATAGRAM, ECHO, FLOOD } from './egress-scripts.ts'
+import { DATAGRAM, ECHO, FLOOD, SAME_PORT } from './egress-scripts.ts'
 import { ClustersLab } from './lab-clusters-fixture.ts'
 
 /** Agents that masquerade, and agents that leave sockets alone, in a lab of their own with real sockets. */
@@ -136,6 +136,13 @@ describe('egress', () => {
       expect(await clusters.answering(west, 'webpod')).toHaveLength(EVERYBODY.length)
       expect(await lab.exec(CURL_POD, ['curl', '-s', '-m', '3', 'webpod'])).toMatch(/^RemoteAddr: 10\.0\.0\.144:/m)
       expect(await weft('bpf', 'ct', 'list')).toMatch(/10\.0\.0\.144:\d+ -> 10\.2\.\S+:80 .*client-here/)
+    })
+
+    test('a pod reaches a backend itself from the port it had to the service', { timeout: CASE_MS }, async () => {
+      for (let port = 45_000; port < 45_004; port++) {
+        const said = await node(CURL_POD, SAME_PORT, port, 'webpod', ...EVERYBODY)
+        expect(said.split(' ')).toEqual(Array.from({ length: 1 + EVERYBODY.length }, () => `${POD}:${String(port)}`))
+      }
     })
 
     test('so does a backend, which may be answered by itself', { timeout: CASE_MS }, async () => {

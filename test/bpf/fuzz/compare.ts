@@ -103,11 +103,18 @@ function isDifference(noted: number, before: number, after: number): boolean {
   return fold(before + swapped) % 65535 === fold(after) % 65535
 }
 
-/** Requests whose answer would not be known, though nothing was thrown out and nobody else has the tuple. */
+/**
+ * Requests whose answer would not be known, though nothing was thrown out and nobody else has the tuple. One that closes may
+ * have lost it to the client's next, and that one may have gone.
+ */
 export function halves(state: State, now: number): string[] {
   return [...state.flows.values()]
     .filter(
-      (flow) => !flow.reverse && flow.expires > now && !state.flows.has(flowName(turned(flow.to, flow.key.protocol))),
+      (flow) =>
+        !flow.reverse &&
+        flow.expires > now &&
+        !isClosing(flow) &&
+        !state.flows.has(flowName(turned(flow.to, flow.key.protocol))),
     )
     .map((flow) => `half a flow: ${flowName(flow.key)}`)
 }

@@ -66,6 +66,21 @@ export const FORWARD: readonly Case[] = [
       { send: podReply, hook: 'pod', verdict: 'redirect', becomes: { src: VIP, sport: 80, ...toRouter } },
     ],
   },
+  ...(['pod', 'egress'] as const).map((hook): Case => {
+    const answer = hook === 'pod' ? podReply : localReply
+    return {
+      description: `a backend answers at ${hook} who connects to it from the port of a closed flow: the flow is forgotten`,
+      services: [toLocal],
+      backends: [LOCAL_BACKEND],
+      endpoints: [POD],
+      steps: [
+        { send: request, verdict: 'pass', becomes: { dst: POD, dport: 8080 } },
+        { send: { ...request, flags: 'R' }, verdict: 'pass', becomes: { dst: POD, dport: 8080 } },
+        { send: answer, hook, verdict: 'pass', flows: [] },
+        { send: { ...answer, flags: 'A' }, hook, verdict: 'pass' },
+      ],
+    }
+  }),
   {
     description: 'other packets of a pod go their way',
     only: 'tc',

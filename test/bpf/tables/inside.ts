@@ -48,6 +48,18 @@ export const INSIDE: readonly Case[] = [
     ],
   },
   {
+    description: 'a backend answers who connects to it from the port of a closed flow: the flow is forgotten',
+    ...remote,
+    steps: [
+      begin,
+      { send: { ...answer, flags: 'FA' }, hook: 'to-pod', verdict: 'pass', becomes: answered },
+      { ...begin, send: { ...asked, flags: 'FA' } },
+      { send: { ...answer, flags: 'A' }, hook: 'to-pod', verdict: 'pass', becomes: answered },
+      { send: answer, hook: 'to-pod', verdict: 'pass', flows: [] },
+      { send: { ...answer, flags: 'A' }, hook: 'to-pod', verdict: 'pass' },
+    ],
+  },
+  {
     description: 'UDP, fragments, and ICMP errors from the way to the backend',
     ...remote,
     services: [{ ...clusterIp, protocol: UDP }],

@@ -163,6 +163,17 @@ function forward(
   return sent('redirect', out)
 }
 
+/** The flow of an answer. One that its answering side closed is forgotten when that side accepts another connection. */
+function standing(state: State, packet: Packet, now: number): Flow | undefined {
+  const flow = state.flows.get(flowName(packet.key))
+  if (flow === undefined || isOver(flow, now)) return undefined
+  const left = packet.syn && packet.ack && flow.reverse && (flow.finSelf || flow.reset)
+  if (!left) return flow
+  for (const entry of [twinOf(state, flow.key, flow.to), flow])
+    if (entry !== undefined) state.flows.delete(flowName(entry.key))
+  return undefined
+}
+
 /** A packet of a backend on this node, on its way out of the uplink or straight from the pod. */
 function answer(state: State, arrival: Arrival): Outcome {
   const { frame, hook, now } = arrival
@@ -170,8 +181,8 @@ function answer(state: State, arrival: Arrival): Outcome {
   const packet = parse(frame, state)
   const through = packet.kind === 'foreign' || packet.kind === 'invalid' || packet.kind === 'lost'
   if (through || (packet.syn && !packet.ack)) return untouched(frame)
-  const flow = state.flows.get(flowName(packet.key))
-  if (flow === undefined || !flow.reverse || !flow.here || isOver(flow, now)) {
+  const flow = standing(state, packet, now)
+  if (flow === undefined || !flow.reverse || !flow.here) {
     const forbidden = hook === 'pod' && isEncapsulated(packet) && packet.kind !== 'error'
     return forbidden ? dropped(frame, 'DROP_ENCAP_PROHIBITED') : untouched(frame)
   }
