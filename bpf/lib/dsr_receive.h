@@ -20,12 +20,7 @@ static __always_inline bool dsr_is_outer(const struct pkt *p)
 
 static __always_inline bool dsr_is_own_address(__be32 addr)
 {
-	struct ep_val *ep;
-
-	if (addr == cfg_snat_addr)
-		return true;
-	ep = ep_lookup(addr);
-	return ep && ep->flags & EP_HOST;
+	return addr == cfg_snat_addr || ep_is_host(addr);
 }
 
 #ifndef WEFT_XDP

@@ -37,11 +37,6 @@ static __always_inline void dsr_note_sum(ctx_t *ctx, struct geneve_outer *outer,
 {
 }
 
-static __always_inline int dsr_resolve(ctx_t *ctx, const struct bpf_fib_lookup *fib)
-{
-	return CTX_LEAVE;
-}
-
 #else
 
 #define DSR_ADJUST                                                                                                     \
@@ -64,18 +59,6 @@ static __always_inline void dsr_note_sum(ctx_t *ctx, struct geneve_outer *outer,
 		bpf_csum_update(ctx, bpf_csum_diff(NULL, 0, (void *)outer, GENEVE_DSR_ROOM - 2, half));
 	else
 		bpf_csum_update(ctx, bpf_csum_diff(NULL, 0, (void *)outer, GENEVE_ROOM - 2, half));
-}
-
-static __always_inline int dsr_resolve(ctx_t *ctx, const struct bpf_fib_lookup *fib)
-{
-	struct bpf_redir_neigh hop = { .nh_family = FORWARD_AF_INET, .ipv4_nh = fib->ipv4_dst };
-
-	if (ctx_is_dry(ctx)) {
-		dry_tell(ctx, DRY_DEVICE, fib->ifindex);
-		dry_tell(ctx, DRY_NEXT_HOP, fib->ipv4_dst);
-	}
-	ctx_mark_done(ctx);
-	return bpf_redirect_neigh(fib->ifindex, &hop, sizeof(hop), 0);
 }
 
 #endif
@@ -164,11 +147,8 @@ __noinline int dsr_send(ctx_t *ctx, struct pkt *p, const struct flow_rw *to, __u
 
 	if (!p || !to)
 		return -DROP_WRITE_ERROR;
-	if (p->ttl <= 1) {
-		p->say = ICMP_SAY_TTL_EXCEEDED;
-		p->say_from = cfg_snat_addr;
-		return -DROP_TTL_EXCEEDED;
-	}
+	if (p->ttl <= 1)
+		return forward_ttl_exceeded(p);
 	tell = dsr_tells(p, flags);
 	if (cfg_test_ifindex) {
 		err = dsr_rewrite(ctx, p, to, cfg_test_ifindex, tell);
@@ -192,12 +172,10 @@ __noinline int dsr_send(ctx_t *ctx, struct pkt *p, const struct flow_rw *to, __u
 		err = dsr_rewrite(ctx, p, to, fib.ifindex, tell);
 		return err ? err : forward_send(ctx, &fib);
 	case BPF_FIB_LKUP_RET_NO_NEIGH:
-#ifndef WEFT_XDP
+		if (!forward_may_resolve())
+			return CTX_LEAVE;
 		err = dsr_rewrite(ctx, p, to, fib.ifindex, tell);
-		if (err)
-			return err;
-#endif
-		return dsr_resolve(ctx, &fib);
+		return err ? err : forward_resolve(ctx, &fib);
 	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
 		p->say = ICMP_SAY_FRAG_NEEDED;
 		p->say_mtu = fib.mtu_result - DSR_MTU_COST;

@@ -106,7 +106,7 @@ static __always_inline int egress(ctx_t *ctx, struct pkt *p, bool *done)
 	now = clock_s();
 	live = here_holds(ctx, flow, p, now);
 	if (live && reply_is(flow, p)) {
-		reply_touch(ctx, flow, p, now);
+		here_touch_answer(ctx, flow, p, now);
 		rw = flow->rw;
 		*done = true;
 		return pkt_rewrite(ctx, p, &rw, false) ?: CTX_PASS;

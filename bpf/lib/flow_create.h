@@ -7,6 +7,7 @@
 #include "flow.h"
 #include "forward.h"
 #include "hash.h"
+#include "own_connection.h"
 #include "service.h"
 
 /* Source ports for them, host order, both ends included, at least two. Disjoint from the NodePort range. */
@@ -34,7 +35,7 @@ static __always_inline bool flow_take_over(struct flow_val *old, bool closing_to
  */
 static __always_inline bool flow_meets_socket(ctx_t *ctx, const struct flow_key *answer)
 {
-	struct bpf_sock_tuple tuple = { .ipv4 = { answer->saddr, answer->daddr, answer->sport, answer->dport } };
+	struct bpf_sock_tuple tuple = flow_sock_tuple(answer);
 	struct bpf_sock *sk;
 
 	if (answer->proto == IPPROTO_TCP)

@@ -40,11 +40,10 @@ static __always_inline int forward_send(ctx_t *ctx, const struct bpf_fib_lookup 
 
 #ifdef WEFT_XDP
 
-/* The neighbour is not known and XDP cannot ask for it: the same code at tc gets the packet as it came. */
-static __always_inline int forward_resolve(ctx_t *ctx, const struct pkt *p, const struct flow_rw *rw,
-					   const struct bpf_fib_lookup *fib)
+/* Where a neighbour is not known, XDP cannot ask for it: the same code at tc gets the packet as it came. */
+static __always_inline bool forward_may_resolve(void)
 {
-	return CTX_LEAVE;
+	return false;
 }
 
 /* Another device must have a program of ours in its driver: tc sends by any. */
@@ -60,23 +59,33 @@ static __always_inline bool forward_may_send(const ctx_t *ctx, __u32 ifindex)
 	return true;
 }
 
-static __always_inline int forward_resolve(ctx_t *ctx, const struct pkt *p, const struct flow_rw *rw,
-					   const struct bpf_fib_lookup *fib)
+static __always_inline bool forward_may_resolve(void)
+{
+	return true;
+}
+
+#endif
+
+/* A packet that is as it shall leave: the kernel asks for the neighbour and keeps it until then. */
+static __always_inline int forward_resolve(ctx_t *ctx, const struct bpf_fib_lookup *fib)
 {
 	struct bpf_redir_neigh hop = { .nh_family = FORWARD_AF_INET, .ipv4_nh = fib->ipv4_dst };
-	int err = pkt_rewrite(ctx, p, rw, true);
 
 	if (ctx_is_dry(ctx)) {
 		dry_tell(ctx, DRY_DEVICE, fib->ifindex);
 		dry_tell(ctx, DRY_NEXT_HOP, fib->ipv4_dst);
 	}
-	if (err)
-		return err;
 	ctx_mark_done(ctx);
 	return bpf_redirect_neigh(fib->ifindex, &hop, sizeof(hop), 0);
 }
 
-#endif
+/* This node is the hop that a packet does not survive. */
+static __always_inline int forward_ttl_exceeded(struct pkt *p)
+{
+	p->say = ICMP_SAY_TTL_EXCEEDED;
+	p->say_from = cfg_snat_addr;
+	return -DROP_TTL_EXCEEDED;
+}
 
 /* What the way must carry in one piece: of merged segments a single one. Without the frame's header. */
 static __always_inline __u16 forward_len(ctx_t *ctx, const struct pkt *p)
@@ -102,11 +111,8 @@ static __always_inline int forward(ctx_t *ctx, struct pkt *p, const struct flow_
 	struct bpf_fib_lookup fib;
 	int err;
 
-	if (p->ttl <= 1) {
-		p->say = ICMP_SAY_TTL_EXCEEDED;
-		p->say_from = cfg_snat_addr;
-		return -DROP_TTL_EXCEEDED;
-	}
+	if (p->ttl <= 1)
+		return forward_ttl_exceeded(p);
 	if (cfg_test_ifindex) {
 		err = pkt_rewrite(ctx, p, rw, true);
 		return err ? err : forward_by(ctx, cfg_test_ifindex);
@@ -131,7 +137,10 @@ static __always_inline int forward(ctx_t *ctx, struct pkt *p, const struct flow_
 		err = pkt_rewrite(ctx, p, rw, true);
 		return err ? err : forward_send(ctx, &fib);
 	case BPF_FIB_LKUP_RET_NO_NEIGH:
-		return forward_resolve(ctx, p, rw, &fib);
+		if (!forward_may_resolve())
+			return CTX_LEAVE;
+		err = pkt_rewrite(ctx, p, rw, true);
+		return err ? err : forward_resolve(ctx, &fib);
 	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
 		p->say = ICMP_SAY_FRAG_NEEDED;
 		p->say_mtu = fib.mtu_result;

@@ -69,6 +69,13 @@ static __always_inline bool here_touch(ctx_t *ctx, struct flow_val *flow, const 
 	return true;
 }
 
+/* The same with an answer, which goes out even if its flow has moved on. */
+static __always_inline void here_touch_answer(ctx_t *ctx, struct flow_val *flow, struct pkt *p, __u32 now)
+{
+	p->answer = true;
+	here_touch(ctx, flow, p, now);
+}
+
 /* Up the stack, which must not be asked again by the same code at tc. */
 static __always_inline int here_deliver(ctx_t *ctx, struct pkt *p, const struct flow_rw *rw)
 {
@@ -88,8 +95,7 @@ static __always_inline int here_answer(ctx_t *ctx, struct pkt *p, struct flow_va
 	if (!ep_is_host(rw.daddr))
 		return CTX_PASS;
 	*done = true;
-	p->answer = true;
-	here_touch(ctx, flow, p, now);
+	here_touch_answer(ctx, flow, p, now);
 	return here_deliver(ctx, p, &rw);
 }
 

@@ -138,13 +138,10 @@ static __always_inline int icmp_write(ctx_t *ctx, const struct pkt *p, __u16 quo
 	struct iphdr *ip = (void *)(eth + 1);
 	struct icmp_hdr *icmp = (void *)(ip + 1);
 	__u32 length = ctx_len(ctx) - sizeof(*eth), sum;
-	__u8 mac[ETH_ALEN];
 
 	if ((void *)(icmp + 1) > ctx_data_end(ctx))
 		return -1;
-	__builtin_memcpy(mac, eth->h_dest, ETH_ALEN);
-	__builtin_memcpy(eth->h_dest, eth->h_source, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, mac, ETH_ALEN);
+	pkt_turn_frame(eth);
 
 	*(__be16 *)ip = bpf_htons(0x45c0);
 	ip->tot_len = bpf_htons(length);

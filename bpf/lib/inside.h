@@ -15,17 +15,14 @@ const volatile bool cfg_inside = true;
 /* As inside.h's callers see a service: by the view for inside where there are two. */
 static __always_inline struct svc_val *inside_service(const struct flow_key *key)
 {
-	struct svc_val *svc = svc_lookup(key->daddr, key->dport, key->proto, SVC_SCOPE_EXT), *in;
+	struct svc_val *svc = svc_lookup(key->daddr, key->dport, key->proto, SVC_SCOPE_EXT);
 
 	if (!svc || svc->flags & SVC_HOSTPORT_LOOPBACK)
 		return NULL;
 	/* An external address is whatever a user wrote down: only believe it where it is our own (CVE-2020-8554). */
 	if (svc->flags & SVC_EXT_IP && !ep_is_host(key->daddr))
 		return NULL;
-	if (!(svc->flags & SVC_TWO_SCOPES))
-		return svc;
-	in = svc_lookup(key->daddr, key->dport, key->proto, SVC_SCOPE_INT);
-	return in ?: svc;
+	return svc_inside(svc, key->daddr, key->dport, key->proto);
 }
 
 /* Silence where a policy leaves out backends elsewhere, as from outside. */
@@ -81,8 +78,7 @@ static __always_inline int inside_new(ctx_t *ctx, struct pkt *p, const struct fl
 		return 0;
 	if (p->kind == PKT_LATER_FRAGMENT)
 		return -DROP_FRAG_NOT_FOUND;
-	id = ctx_is_dry(ctx) ? select_peek(svc, &p->key, now) : select_backend(svc, &p->key, now);
-	be = id ? backend_lookup(id) : NULL;
+	be = select_for(svc, &p->key, now, ctx_is_dry(ctx), &id);
 	if (!be)
 		return inside_no_backend(svc, p);
 	if (ctx_is_dry(ctx)) {
@@ -128,7 +124,6 @@ static __always_inline int inside_find(ctx_t *ctx, struct pkt *p, struct flow_va
 static __always_inline int inside_hairpin(ctx_t *ctx, const struct pkt *p, const struct flow_rw *rw)
 {
 	int err = pkt_rewrite(ctx, p, rw, false);
-	__u8 mac[ETH_ALEN];
 	struct ethhdr *eth;
 
 	if (err)
@@ -136,9 +131,7 @@ static __always_inline int inside_hairpin(ctx_t *ctx, const struct pkt *p, const
 	eth = ctx_data(ctx);
 	if ((void *)(eth + 1) > ctx_data_end(ctx))
 		return -DROP_WRITE_ERROR;
-	__builtin_memcpy(mac, eth->h_dest, ETH_ALEN);
-	__builtin_memcpy(eth->h_dest, eth->h_source, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, mac, ETH_ALEN);
+	pkt_turn_frame(eth);
 	ctx_mark_done(ctx);
 	return bpf_redirect(ctx_ifindex(ctx), 0);
 }
@@ -172,8 +165,7 @@ static __always_inline int inside_deliver(ctx_t *ctx, struct pkt *p, bool *done)
 	if (!here_holds(ctx, flow, p, now) || !here_is_answer(flow))
 		return CTX_PASS;
 	*done = true;
-	p->answer = true;
-	here_touch(ctx, flow, p, now);
+	here_touch_answer(ctx, flow, p, now);
 	rw = flow->rw;
 	return pkt_rewrite(ctx, p, &rw, false) ?: CTX_PASS;
 }

@@ -108,8 +108,7 @@ static __always_inline int ns_new(ctx_t *ctx, struct pkt *p, const struct flow_v
 	/* Its first fragment went somewhere, and nobody knows any more where. */
 	if (p->kind == PKT_LATER_FRAGMENT)
 		return -DROP_FRAG_NOT_FOUND;
-	id = ctx_is_dry(ctx) ? select_peek(svc, &p->key, now) : select_backend(svc, &p->key, now);
-	be = id ? backend_lookup(id) : NULL;
+	be = select_for(svc, &p->key, now, ctx_is_dry(ctx), &id);
 	if (!be)
 		return ns_no_backend(svc, p);
 
@@ -197,8 +196,7 @@ static __always_inline int ns_inner(ctx_t *ctx, struct pkt *p, struct flow_val *
 	if (flow->flags & FLOW_CLIENT_HERE)
 		return here_answer(ctx, p, flow, now, done);
 	*done = true;
-	p->answer = true;
-	here_touch(ctx, flow, p, now);
+	here_touch_answer(ctx, flow, p, now);
 	rw = flow->rw;
 	return here_deliver(ctx, p, &rw);
 }

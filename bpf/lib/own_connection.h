@@ -7,6 +7,12 @@
 #include "ctx.h"
 #include "flow_types.h"
 
+/* Whose socket a packet would be. */
+static __always_inline struct bpf_sock_tuple flow_sock_tuple(const struct flow_key *key)
+{
+	return (struct bpf_sock_tuple){ .ipv4 = { key->saddr, key->daddr, key->sport, key->dport } };
+}
+
 /*
  * The answer to a connection that the node opened from a port which is also a pod's hostPort. Local sockets get no node port,
  * but there is no telling which hostPorts there will be. What listens there does not count: the pod has the port. Two
@@ -14,16 +20,13 @@
  */
 __noinline int is_own_tcp(ctx_t *ctx, const struct flow_key *pkt)
 {
-	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock_tuple tuple;
 	struct bpf_sock *sk;
 	int own;
 
 	if (!pkt)
 		return false;
-	tuple.ipv4.saddr = pkt->saddr;
-	tuple.ipv4.daddr = pkt->daddr;
-	tuple.ipv4.sport = pkt->sport;
-	tuple.ipv4.dport = pkt->dport;
+	tuple = flow_sock_tuple(pkt);
 	sk = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
 	if (!sk)
 		return false;
@@ -34,16 +37,13 @@ __noinline int is_own_tcp(ctx_t *ctx, const struct flow_key *pkt)
 
 __noinline int is_own_udp(ctx_t *ctx, const struct flow_key *pkt)
 {
-	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock_tuple tuple;
 	struct bpf_sock *sk;
 	int own;
 
 	if (!pkt)
 		return false;
-	tuple.ipv4.saddr = pkt->saddr;
-	tuple.ipv4.daddr = pkt->daddr;
-	tuple.ipv4.sport = pkt->sport;
-	tuple.ipv4.dport = pkt->dport;
+	tuple = flow_sock_tuple(pkt);
 	sk = bpf_sk_lookup_udp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
 	if (!sk)
 		return false;

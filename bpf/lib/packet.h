@@ -72,6 +72,16 @@ static __always_inline bool pkt_is_syn_ack(const struct pkt *p)
 	return p->key.proto == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);
 }
 
+/* A frame that goes back to where it came from. */
+static __always_inline void pkt_turn_frame(struct ethhdr *eth)
+{
+	__u8 mac[ETH_ALEN];
+
+	__builtin_memcpy(mac, eth->h_dest, ETH_ALEN);
+	__builtin_memcpy(eth->h_dest, eth->h_source, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, mac, ETH_ALEN);
+}
+
 /* `len` bytes at `off`, read into the linear part if need be; NULL when the frame ends before them. */
 static __always_inline void *pkt_header(ctx_t *ctx, __u32 off, __u32 len)
 {

@@ -3,21 +3,14 @@
 #define WEFT_REPLY_H
 
 /* Answers of backends on this node: the service's address in place of the backend's. */
-#include "dry.h"
 #include "flow.h"
 #include "forward.h"
+#include "here.h"
 #include "parse.h"
 
 static __always_inline bool reply_is(const struct flow_val *flow, const struct pkt *p)
 {
 	return (flow->flags & (FLOW_REV | FLOW_LOCAL)) == (FLOW_REV | FLOW_LOCAL) && !pkt_is_syn(p);
-}
-
-static __always_inline void reply_touch(ctx_t *ctx, struct flow_val *flow, struct pkt *p, __u32 now)
-{
-	p->answer = true;
-	if (p->kind != PKT_ICMP_ERROR && flow_needs_touch(flow, p, now) && !ctx_is_dry(ctx))
-		flow_touch(flow, p, now);
 }
 
 /*
@@ -29,7 +22,7 @@ static __always_inline int reply_from_pod(ctx_t *ctx, struct pkt *p, struct flow
 	struct flow_rw rw;
 	int verdict;
 
-	reply_touch(ctx, flow, p, now);
+	here_touch_answer(ctx, flow, p, now);
 	rw = flow->rw;
 	*done = true;
 	p->say_from = cfg_snat_addr;

@@ -73,4 +73,12 @@ __noinline int select_peek(const struct svc_val *svc, const struct flow_key *pkt
 	return select_by_algorithm(svc, pkt);
 }
 
+/* The backend that goes with it. NULL: the service has none. `dry`: nothing is written. */
+static __always_inline struct be_val *select_for(const struct svc_val *svc, const struct flow_key *pkt, __u32 now, bool dry,
+						 __u32 *id)
+{
+	*id = dry ? select_peek(svc, pkt, now) : select_backend(svc, pkt, now);
+	return *id ? backend_lookup(*id) : NULL;
+}
+
 #endif /* WEFT_SELECT_H */

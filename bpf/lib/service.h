@@ -13,6 +13,17 @@ static __always_inline struct svc_val *svc_lookup(__be32 vip, __be16 port, __u8 
 	return bpf_map_lookup_elem(&w_svc4_v1, key);
 }
 
+/* From a frontend as the world sees it to the view for inside, where the two differ. */
+static __always_inline struct svc_val *svc_inside(struct svc_val *svc, __be32 vip, __be16 port, __u8 proto)
+{
+	struct svc_val *in;
+
+	if (!(svc->flags & SVC_TWO_SCOPES))
+		return svc;
+	in = svc_lookup(vip, port, proto, SVC_SCOPE_INT);
+	return in ?: svc;
+}
+
 /* The address is kept for services: nothing else on it is answered or routed. */
 static __always_inline bool svc_is_wildcard_drop(__be32 vip)
 {

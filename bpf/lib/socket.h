@@ -51,18 +51,11 @@ static __always_inline bool sock_in_host_netns(struct bpf_sock_addr *ctx)
 	return bpf_get_netns_cookie(ctx) == host;
 }
 
-static __always_inline bool addr_is_own(__be32 addr)
-{
-	struct ep_val *ep = ep_lookup(addr);
-
-	return ep && ep->flags & EP_HOST;
-}
-
 static __always_inline bool addr_is_node(__be32 addr)
 {
 	struct ipc_val *ipc;
 
-	if (addr_is_own(addr))
+	if (ep_is_host(addr))
 		return true;
 	ipc = ipc_lookup(addr);
 	return ipc && (ipc->identity == ID_HOST || ipc->identity == ID_REMOTE_NODE);
@@ -84,7 +77,6 @@ static __always_inline struct svc_val *sock_service(struct bpf_sock_addr *ctx, c
 {
 	struct svc_val *svc = svc_lookup(call->addr, call->port, call->proto, SVC_SCOPE_EXT);
 	__be32 vip = call->addr;
-	struct svc_val *in;
 
 	if (!svc) {
 		svc = sock_nodeport(ctx, call);
@@ -93,15 +85,12 @@ static __always_inline struct svc_val *sock_service(struct bpf_sock_addr *ctx, c
 	if (!svc)
 		return NULL;
 	/* An external address is whatever a user wrote down: only believe it where it is our own (CVE-2020-8554). */
-	if (svc->flags & SVC_EXT_IP && !addr_is_own(call->addr))
+	if (svc->flags & SVC_EXT_IP && !ep_is_host(call->addr))
 		return NULL;
 	/* Every namespace has a loopback of its own: only the node's is meant. */
 	if (svc->flags & SVC_HOSTPORT_LOOPBACK && !sock_in_host_netns(ctx))
 		return NULL;
-	if (!(svc->flags & SVC_TWO_SCOPES))
-		return svc;
-	in = svc_lookup(vip, call->port, call->proto, SVC_SCOPE_INT);
-	return in ?: svc;
+	return svc_inside(svc, vip, call->port, call->proto);
 }
 
 /* All datagrams of a socket go to one slot, connections anywhere. Maglev is for packets. */
