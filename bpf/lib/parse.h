@@ -14,30 +14,29 @@ enum parse_result {
 };
 
 /*
- * Ports in one word, as the tables hash them: a word put together from stored halves must wait for the stores. Source and
- * destination stand first in TCP and UDP alike.
+ * Both addresses in one word, and the ports with the protocol behind them in another, as the tables compare keys: a word put
+ * together from stored pieces must wait for the stores. Source and destination stand first in TCP and UDP alike. Little-endian.
  */
-static __always_inline void pkt_ports(struct pkt *p, const void *l4)
+static __always_inline void pkt_addresses(struct pkt *p, const struct iphdr *ip)
 {
-	__u32 ports = *(const __u32 *)l4;
-
-	__builtin_memcpy((void *)&p->key + __builtin_offsetof(struct flow_key, sport), &ports, sizeof(ports));
+	__builtin_memcpy(&p->key, __builtin_assume_aligned(&ip->saddr, 8), sizeof(__u64));
 }
 
-/* The protocol and the zero bytes behind it, for the same reason. Little-endian. */
-static __always_inline void pkt_proto(struct pkt *p, __u32 proto)
+static __always_inline void pkt_ports(struct pkt *p, const void *l4, __u8 proto)
 {
-	__builtin_memcpy((void *)&p->key + __builtin_offsetof(struct flow_key, proto), &proto, sizeof(proto));
+	__u64 word = *(const __u32 *)l4 | (__u64)proto << 32;
+
+	__builtin_memcpy((void *)&p->key + __builtin_offsetof(struct flow_key, sport), &word, sizeof(word));
 }
 
-static __always_inline int pkt_parse_l4(ctx_t *ctx, struct pkt *p)
+static __always_inline int pkt_parse_l4(ctx_t *ctx, struct pkt *p, __u8 proto)
 {
-	if (p->key.proto == IPPROTO_TCP) {
+	if (proto == IPPROTO_TCP) {
 		struct tcphdr *tcp = pkt_header(ctx, pkt_l4_off(p), sizeof(*tcp));
 
 		if (!tcp)
 			return -DROP_INVALID_PACKET;
-		pkt_ports(p, tcp);
+		pkt_ports(p, tcp, proto);
 		p->l4_check = tcp->check;
 		p->tcp_flags = ((__u8 *)tcp)[13];
 	} else {
@@ -45,7 +44,7 @@ static __always_inline int pkt_parse_l4(ctx_t *ctx, struct pkt *p)
 
 		if (!udp)
 			return -DROP_INVALID_PACKET;
-		pkt_ports(p, udp);
+		pkt_ports(p, udp, proto);
 		p->l4_check = udp->check;
 	}
 	return PARSE_OK;
@@ -131,7 +130,7 @@ static __always_inline int pkt_parse(ctx_t *ctx, struct pkt *p)
 	__u32 ihl, l4_len, tot_len;
 	struct iphdr *ip;
 	__u16 frag;
-	__u8 first;
+	__u8 first, proto;
 
 	if (!eth)
 		return pkt_is_ip(pkt_header(ctx, 0, sizeof(*eth))) ? -DROP_INVALID_PACKET : PARSE_OTHER;
@@ -139,15 +138,14 @@ static __always_inline int pkt_parse(ctx_t *ctx, struct pkt *p)
 		return PARSE_OTHER;
 	ip = (void *)(eth + 1);
 
-	p->key.saddr = ip->saddr;
-	p->key.daddr = ip->daddr;
-	pkt_proto(p, ip->protocol);
-	if (p->key.proto != IPPROTO_TCP && p->key.proto != IPPROTO_UDP && p->key.proto != IPPROTO_ICMP)
+	pkt_addresses(p, ip);
+	p->key.proto = proto = ip->protocol;
+	if (proto != IPPROTO_TCP && proto != IPPROTO_UDP && proto != IPPROTO_ICMP)
 		return PARSE_OTHER;
 
 	first = *(__u8 *)ip;
 	ihl = (first & 0xf) * 4;
-	l4_len = p->key.proto == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr);
+	l4_len = proto == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr);
 	frag = bpf_ntohs(ip->frag_off);
 	p->ttl = ip->ttl;
 	p->tos = ip->tos;
@@ -170,7 +168,7 @@ static __always_inline int pkt_parse(ctx_t *ctx, struct pkt *p)
 	tot_len = p->tot_len || ctx_len(ctx) <= 0xffff ? p->tot_len : ctx_len(ctx);
 	if (tot_len < ihl + l4_len)
 		return -DROP_INVALID_PACKET;
-	return p->key.proto == IPPROTO_ICMP ? pkt_parse_icmp(ctx, p) : pkt_parse_l4(ctx, p);
+	return proto == IPPROTO_ICMP ? pkt_parse_icmp(ctx, p) : pkt_parse_l4(ctx, p, proto);
 }
 
 #endif /* WEFT_PARSE_H */

@@ -6,10 +6,13 @@
 
 static __always_inline struct svc_val *svc_lookup(__be32 vip, __be16 port, __u8 proto, enum svc_scope scope)
 {
-	/* struct svc_key in the words that the kernel hashes: a word put together from stored pieces must wait for the stores. */
-	__u32 key[] = { vip, port | (__u32)proto << 16 | (__u32)scope << 24, 0 };
+	/*
+	 * struct svc_key in the widest words that the kernel reads it by, and padding: a word put together from stored pieces must
+	 * wait for the stores. Little-endian.
+	 */
+	__u64 key[] = { vip | (__u64)(port | (__u32)proto << 16 | (__u32)scope << 24) << 32, 0 };
 
-	_Static_assert(sizeof(key) == sizeof(struct svc_key), "words of the key");
+	_Static_assert(sizeof(key) >= sizeof(struct svc_key), "words of the key");
 	return bpf_map_lookup_elem(&w_svc4_v1, key);
 }
 

@@ -39,18 +39,22 @@ static __always_inline bool headers_of(struct xdp_md *xdp, struct headers *h)
 	return (void *)(h->tcp + 1) <= ctx_data_end(xdp);
 }
 
-static __always_inline bool restore_into(struct xdp_md *xdp, struct headers *h)
+/* A device writes the frame long before it is read: nobody may have to wait for one half of the addresses or ports. */
+static __always_inline bool restore_from(struct xdp_md *xdp, struct headers *h, __be32 saddr, __be16 sport)
 {
 	if (!headers_of(xdp, h))
 		return false;
-	h->ip->saddr = bench_saddr;
-	h->ip->daddr = bench_daddr;
+	*(__u64 *)&h->ip->saddr = saddr | (__u64)bench_daddr << 32;
 	h->ip->check = bench_ip_check;
 	h->ip->ttl = bench_ttl;
-	/* A device writes the frame long before it is read: nobody may have to wait for one half of the ports. */
-	*(__u32 *)h->tcp = bench_sport | (__u32)bench_dport << 16;
+	*(__u32 *)h->tcp = sport | (__u32)bench_dport << 16;
 	h->tcp->check = bench_l4_check;
 	return true;
+}
+
+static __always_inline bool restore_into(struct xdp_md *xdp, struct headers *h)
+{
+	return restore_from(xdp, h, bench_saddr, bench_sport);
 }
 
 static __always_inline bool restore(struct xdp_md *xdp)
@@ -65,11 +69,8 @@ static __always_inline bool restore_client(struct xdp_md *xdp, __u64 flow)
 {
 	struct headers h;
 
-	if (!restore_into(xdp, &h))
-		return false;
-	h.ip->saddr = bpf_htonl(0x0b000000 + (__u32)((flow >> 15) & 0xffffff));
-	*(__u32 *)h.tcp = bpf_htons(0x8000 + (flow & 0x7fff)) | (__u32)bench_dport << 16;
-	return true;
+	return restore_from(xdp, &h, bpf_htonl(0x0b000000 + (__u32)((flow >> 15) & 0xffffff)),
+			    bpf_htons(0x8000 + (flow & 0x7fff)));
 }
 
 /* One never seen before. */
