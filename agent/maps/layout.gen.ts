@@ -214,7 +214,7 @@ export const RnatVal = {
 export const RtVal = {
   size: 8,
   events: 0,
-  zero: 4,
+  addr: 4,
 } as const
 
 /** struct srcr_key: bytes in all, and where each field starts. */

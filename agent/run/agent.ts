@@ -11,6 +11,7 @@ import { MASQUERADE_MAP } from '../maps/masquerade.ts'
 import { METRICS_MAP } from '../maps/metrics.ts'
 import { chooseDevices } from '../desired/devices.ts'
 import { DEVICE_MAP } from '../maps/device.ts'
+import { RUNTIME_MAP } from '../maps/runtime.ts'
 import { DeviceKeeper } from './devices.ts'
 import { Masquerade } from './masquerade.ts'
 import { findNodePlace } from './node-place.ts'
@@ -66,6 +67,8 @@ export async function runAgent(
     const devices = chooseDevices(wish, await readNetDevices())
     const datapath = openDatapath(config, place, devices)
     stops.push(() => datapath.close())
+    const runtime = datapath.maps[RUNTIME_MAP.name]!.mmap()
+    stops.push(() => runtime.close())
 
     const tables = createTables()
     const sync = new SyncGates()
@@ -78,7 +81,7 @@ export async function runAgent(
       nodeIp: config.nodeIp === undefined ? undefined : place.address,
       changed: () => monitor.changed(),
       attach: (devices) => datapath.setUplinks(devices),
-      write: (entries) => writeDevices(datapath.maps[DEVICE_MAP.name]!, entries),
+      write: (entries) => writeDevices(datapath.maps[DEVICE_MAP.name]!, runtime.u32, entries),
       onProblems: (problems) => {
         writer.setProblems('devices', problems)
         writer.setProblems('sysctls', sysctlProblems(datapath.sysctls))

@@ -4,6 +4,7 @@
 
 #include "ctx.h"
 #include "device_maps.h"
+#include "runtime_maps.h"
 
 #define DEVICE_AF_INET 2
 
@@ -23,17 +24,29 @@ static __always_inline bool device_takes_xdp(__u32 ifindex)
 	return dev && dev->flags & DEV_XDP;
 }
 
+/* The node's address on whatever device it is: no map of devices needs to be asked. 0 where there are several. */
+static __always_inline __be32 device_sole_address(void)
+{
+	__u32 zero = 0;
+	struct rt_val *rt = bpf_map_lookup_elem(&w_rt_v1, &zero);
+
+	return rt ? rt->addr : 0;
+}
+
 /*
  * The node's address on the device by which the route to `daddr` leaves, for new flows: a known one has it in its entry. With
  * one device nobody asks for the route.
  */
 __noinline __u32 device_source(ctx_t *ctx, __u32 daddr)
 {
-	struct dev_val *all = device_lookup(DEV_ALL), *dev;
 	struct bpf_fib_lookup fib = { .family = DEVICE_AF_INET, .ipv4_dst = daddr };
-	__u32 addr;
+	__u32 addr = device_sole_address();
+	struct dev_val *all, *dev;
 	long err;
 
+	if (addr)
+		return addr;
+	all = device_lookup(DEV_ALL);
 	if (!all || !all->addr)
 		return cfg_snat_addr;
 	addr = all->addr;
@@ -50,8 +63,12 @@ __noinline __u32 device_source(ctx_t *ctx, __u32 daddr)
 /* The node's address on a device. */
 static __always_inline __be32 device_address(__u32 ifindex)
 {
-	struct dev_val *dev = device_lookup(ifindex);
+	__be32 addr = device_sole_address();
+	struct dev_val *dev;
 
+	if (likely(addr))
+		return addr;
+	dev = device_lookup(ifindex);
 	if (!dev || !dev->addr)
 		dev = device_lookup(DEV_ALL);
 	return dev && dev->addr ? dev->addr : cfg_snat_addr;

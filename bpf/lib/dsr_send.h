@@ -71,24 +71,25 @@ static __always_inline __be16 dsr_source_port(const struct flow_key *key)
 }
 
 /* In front of a packet that has its final addresses: all headers of the encapsulation. The frame's own one becomes the inner. */
-static __always_inline int dsr_wrap(ctx_t *ctx, const struct pkt *p, __be32 from, __be32 node, bool tell)
+static __always_inline int dsr_wrap(ctx_t *ctx, const struct pkt *p, __be32 from, __be32 node, __be16 sport, bool tell)
 {
 	__u32 room = tell ? GENEVE_DSR_ROOM : GENEVE_ROOM, len = ctx_len(ctx) - sizeof(struct ethhdr) + room;
 	struct geneve_outer *outer;
-	struct ethhdr *eth = ctx_data(ctx), frame;
+	struct ethhdr *eth = ctx_data(ctx);
+	struct pkt_frame frame;
 	struct dsr_option *option;
 	__u32 sum;
 
 	if ((void *)(eth + 1) > ctx_data_end(ctx))
 		return -DROP_WRITE_ERROR;
-	frame = *eth;
+	frame = pkt_frame_read(eth);
 	if (dsr_make_room(ctx, tell))
 		return -DROP_WRITE_ERROR;
 	eth = ctx_data(ctx);
 	/* The longer of the two: even without the option there is a packet behind it. */
 	if ((void *)(eth + 1) + GENEVE_DSR_ROOM > ctx_data_end(ctx))
 		return -DROP_WRITE_ERROR;
-	*eth = frame;
+	pkt_frame_write(eth, &frame);
 	outer = (void *)(eth + 1);
 	*(__be16 *)&outer->ip = bpf_htons(0x4500 | (p->tos & 0xfc));
 	outer->ip.tot_len = bpf_htons(len);
@@ -100,7 +101,7 @@ static __always_inline int dsr_wrap(ctx_t *ctx, const struct pkt *p, __be32 from
 	sum = bpf_htons(0x4500 | (p->tos & 0xfc)) + bpf_htons(len) + bpf_htons(IP_DONT_FRAGMENT) +
 	      bpf_htons(DSR_TTL << 8 | IPPROTO_UDP);
 	outer->ip.check = (__u16)~csum_fold(sum + csum_plus32(from) + csum_plus32(node));
-	outer->udp.source = dsr_source_port(&p->key);
+	outer->udp.source = sport;
 	outer->udp.dest = bpf_htons(GENEVE_PORT);
 	outer->udp.len = bpf_htons(len - sizeof(struct iphdr));
 	outer->udp.check = 0;
@@ -116,23 +117,23 @@ static __always_inline int dsr_wrap(ctx_t *ctx, const struct pkt *p, __be32 from
 		option->vip = p->key.daddr;
 		option->port = p->key.dport;
 		option->zero = 0;
-		*(struct ethhdr *)(option + 1) = frame;
+		pkt_frame_write(option + 1, &frame);
 	} else {
-		*(struct ethhdr *)(outer + 1) = frame;
+		pkt_frame_write(outer + 1, &frame);
 	}
 	dsr_note_sum(ctx, outer, tell);
 	return 0;
 }
 
-/* By device `ifindex`, with the node's address on it as the outer source. */
-static __always_inline int dsr_rewrite(ctx_t *ctx, const struct pkt *p, const struct flow_rw *to, __u32 ifindex, bool tell)
+/* By device `ifindex`, with the node's address on it as the outer source, and from port `sport`. */
+static __always_inline int dsr_rewrite(ctx_t *ctx, const struct pkt *p, const struct flow_rw *to, __u32 ifindex, __be16 sport,
+				       bool tell)
 {
-	struct dev_val *dev = device_lookup(ifindex);
-	__be32 from = dev && dev->addr ? dev->addr : cfg_snat_addr;
+	__be32 from = device_address(ifindex);
 	struct flow_rw rw = *to;
 
 	rw.saddr = p->key.saddr;
-	return pkt_rewrite(ctx, p, &rw, true) ?: dsr_wrap(ctx, p, from, to->saddr, tell);
+	return pkt_rewrite(ctx, p, &rw, true) ?: dsr_wrap(ctx, p, from, to->saddr, sport, tell);
 }
 
 /*
@@ -142,6 +143,7 @@ static __always_inline int dsr_rewrite(ctx_t *ctx, const struct pkt *p, const st
 __noinline int dsr_send(ctx_t *ctx, struct pkt *p, const struct flow_rw *to, __u32 flags)
 {
 	struct bpf_fib_lookup fib;
+	__be16 sport;
 	bool tell;
 	int err;
 
@@ -150,14 +152,15 @@ __noinline int dsr_send(ctx_t *ctx, struct pkt *p, const struct flow_rw *to, __u
 	if (p->ttl <= 1)
 		return forward_ttl_exceeded(p);
 	tell = dsr_tells(p, flags);
+	sport = dsr_source_port(&p->key);
 	if (cfg_test_ifindex) {
-		err = dsr_rewrite(ctx, p, to, cfg_test_ifindex, tell);
+		err = dsr_rewrite(ctx, p, to, cfg_test_ifindex, sport, tell);
 		return err ? err : forward_by(ctx, cfg_test_ifindex);
 	}
 	fib = (struct bpf_fib_lookup){
 		.family = FORWARD_AF_INET,
 		.l4_protocol = IPPROTO_UDP,
-		.sport = dsr_source_port(&p->key),
+		.sport = sport,
 		.dport = bpf_htons(GENEVE_PORT),
 		.tos = p->tos & 0xfc,
 		.ipv4_src = cfg_snat_addr,
@@ -169,12 +172,12 @@ __noinline int dsr_send(ctx_t *ctx, struct pkt *p, const struct flow_rw *to, __u
 	case BPF_FIB_LKUP_RET_SUCCESS:
 		if (!forward_may_send(ctx, fib.ifindex))
 			return CTX_LEAVE;
-		err = dsr_rewrite(ctx, p, to, fib.ifindex, tell);
+		err = dsr_rewrite(ctx, p, to, fib.ifindex, sport, tell);
 		return err ? err : forward_send(ctx, &fib);
 	case BPF_FIB_LKUP_RET_NO_NEIGH:
 		if (!forward_may_resolve())
 			return CTX_LEAVE;
-		err = dsr_rewrite(ctx, p, to, fib.ifindex, tell);
+		err = dsr_rewrite(ctx, p, to, fib.ifindex, sport, tell);
 		return err ? err : forward_resolve(ctx, &fib);
 	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
 		p->say = ICMP_SAY_FRAG_NEEDED;

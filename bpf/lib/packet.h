@@ -72,6 +72,25 @@ static __always_inline bool pkt_is_syn_ack(const struct pkt *p)
 	return p->key.proto == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);
 }
 
+/* An Ethernet header in words. The kernel declares its own as packed, and copies of that go byte by byte. */
+struct pkt_frame {
+	__u32 words[3];
+	__u16 type;
+};
+
+static __always_inline struct pkt_frame pkt_frame_read(const void *eth)
+{
+	struct pkt_frame frame;
+
+	__builtin_memcpy(&frame, __builtin_assume_aligned(eth, 4), sizeof(struct ethhdr));
+	return frame;
+}
+
+static __always_inline void pkt_frame_write(void *eth, const struct pkt_frame *frame)
+{
+	__builtin_memcpy(__builtin_assume_aligned(eth, 4), frame, sizeof(struct ethhdr));
+}
+
 /* A frame that goes back to where it came from. */
 static __always_inline void pkt_turn_frame(struct ethhdr *eth)
 {

@@ -13,7 +13,8 @@ enum rt_event {
 struct rt_val {
 	/* Which events somebody listens to: no other is written. */
 	__u32 events;
-	__u32 zero;
+	/* The node's address in what it sends, network order; 0 where it depends on the device, or on what w_dev_v1 says. */
+	__be32 addr;
 };
 
 #endif /* WEFT_RUNTIME_TYPES_H */

@@ -6,6 +6,7 @@ import { systemClock } from '../../agent/lib/clock.ts'
 import { encoded } from '../../agent/maps/codec.ts'
 import { ENDPOINT_MAP, endpointKey, endpointValue } from '../../agent/maps/endpoint.ts'
 import { IPCACHE_MAP, ipcacheKey, ipcacheValue } from '../../agent/maps/ipcache.ts'
+import { RUNTIME_MAP, setSoleAddress } from '../../agent/maps/runtime.ts'
 import { SyncGates } from '../../agent/state/sync.ts'
 import { createTables } from '../../agent/state/tables.ts'
 import { Writer } from '../../agent/state/writer.ts'
@@ -41,6 +42,9 @@ export class Loaded {
     this.#maxEntries = maxEntries
     const first = this.#load({}, {})
     for (const name of first.mapNames) if (name.startsWith('w_')) this.#maps[name] = first.map(name)
+    // As an agent with one uplink.
+    using runtime = this.#maps[RUNTIME_MAP.name]!.mmap()
+    setSoleAddress(runtime.u32, address(SNAT))
     this.#balancer = new Balancer(lbMapsOf(this.#maps), systemClock)
   }
 

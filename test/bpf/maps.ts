@@ -27,10 +27,11 @@ import {
   SVC_FORWARD,
   SVC_SCOPES,
 } from '../../agent/maps/service.ts'
+import { RUNTIME_MAP, setSoleAddress } from '../../agent/maps/runtime.ts'
 import { SLOT_MAP, slotKey, slotValue } from '../../agent/maps/slot.ts'
 import { SOURCE_RANGE_MAP, sourceRangeKey, sourceRangeValue } from '../../agent/maps/source-range.ts'
 import { IPCACHE_MAP, ipcacheKey, ipcacheValue } from '../../agent/maps/ipcache.ts'
-import { type Cidr, formatAddress, parseCidr } from '../../agent/types/address.ts'
+import { type Address, type Cidr, formatAddress, parseCidr } from '../../agent/types/address.ts'
 import type { BpfMap } from '../../native/index.ts'
 import { address } from './packet.ts'
 
@@ -109,6 +110,7 @@ export class DatapathMaps {
     for (const prefix of this.usedPrefixes) this.get(IPCACHE_MAP.name).delete(encoded(ipcacheKey, cidr(prefix)))
     this.usedPrefixes.clear()
     this.forgetClientsHere()
+    this.setSole(undefined)
   }
 
   forgetClientsHere(): void {
@@ -130,11 +132,21 @@ export class DatapathMaps {
     this.get(BACKEND_MAP.name).update(encoded(backendKey, spec.id), encoded(backendValue, value))
   }
 
-  /** `all`: the element that stands for all devices. */
+  /** `all`: the element that stands for all devices. `sole`: the address for which no device is asked. */
   addDevice(spec: DeviceSpec): void {
     const { name, several = false, xdp = false } = spec
+    if (name === 'sole') return this.setSole(address(spec.address))
     const key = encoded(deviceKey, name === 'all' ? ALL_DEVICES : this.indexOf(name))
     this.get(DEVICE_MAP.name).update(key, encoded(deviceValue, { address: address(spec.address), several, xdp }))
+  }
+
+  private setSole(node: Address | undefined): void {
+    const map = this.get(RUNTIME_MAP.name)
+    const words = new Uint32Array(RUNTIME_MAP.valueSize / 4)
+    const bytes = Buffer.from(words.buffer)
+    bytes.set(map.lookup(encoded(slotKey, 0))!)
+    setSoleAddress(words, node)
+    map.update(encoded(slotKey, 0), bytes)
   }
 
   removeBackend(id: number): void {

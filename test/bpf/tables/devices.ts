@@ -60,6 +60,16 @@ export const DEVICES: readonly Case[] = [
     ],
   },
   {
+    description: 'one address on all devices: no device is asked for it',
+    services: [toRemote],
+    backends: [REMOTE_BACKEND],
+    devices: [
+      { name: 'all', address: '172.18.0.77' },
+      { name: 'sole', address: '172.18.0.78' },
+    ],
+    steps: [{ send: request, verdict: 'redirect', becomes: { ...toPeer, src: '172.18.0.78' } }],
+  },
+  {
     description: 'the way out is a device whose driver has no program of ours: XDP leaves the packet to tc',
     ...behindUp2,
     devices: [...TWO, { name: 'up2', address: NODE2 }],

@@ -72,6 +72,21 @@ export const DSR: readonly Case[] = [
     ],
   },
   {
+    description: 'the outer source is the address of the device, or the one that is the same on all',
+    ...dsr,
+    devices: [
+      { name: 'up0', address: '172.18.0.77' },
+      { name: 'sole', address: '172.18.0.78' },
+    ],
+    steps: [
+      {
+        send: request,
+        verdict: 'redirect',
+        becomes: { ...wrappedTold, geneve: { ...outer, told, src: '172.18.0.78' } },
+      },
+    ],
+  },
+  {
     description: 'one flow, one source port outside',
     ...dsr,
     steps: [
