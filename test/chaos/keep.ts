@@ -19,14 +19,14 @@ export function keepLogs(lab: LabPaths, seed: number): string {
   return dir
 }
 
-/** One line of time, with all faults and all that was lost. */
-export function keepTimeline(dir: string, { began, faults, lost, differences }: StormResult): void {
+/** One line of time, with all faults and every request that failed. */
+export function keepTimeline(dir: string, { began, faults, failed, differences }: StormResult): void {
   const wall = (at: number): string => new Date(began + at).toISOString().slice(11, 23)
   const lines = [
     ...faults.map((fault) => ({ at: fault.at, text: describeFault(fault) })),
-    ...lost.map(({ at, answer: { route, outcome, start, end } }) => ({
+    ...failed.map(({ at, verdict, answer: { route, outcome, start, end } }) => ({
       at,
-      text: `${(at / 1000).toFixed(1).padStart(6)} s  LOST ${route}: ${outcome} after ${(end - start).toFixed()} ms`,
+      text: `${(at / 1000).toFixed(1).padStart(6)} s  ${verdict === 'lost' ? 'LOST' : verdict} ${route}: ${outcome} after ${(end - start).toFixed()} ms`,
     })),
   ].sort((a, b) => a.at - b.at)
   const timeline = [...lines.map(({ at, text }) => `${wall(at)} ${text}`), ...differences]

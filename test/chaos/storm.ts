@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { judge, type Verdict } from './judge.ts'
+import { Metronome } from './metronome.ts'
 import { monotonic } from './monotonic.ts'
 import { backendsOf, clientRoutes, podRoutes, type Route } from './probed.ts'
 import { Requests, type Answer } from './requests.ts'
@@ -14,23 +15,29 @@ export interface StormOptions extends StageOptions {
   readonly say: (text: string) => void
 }
 
-export interface Lost {
+/** A request that was not answered. */
+export interface Failed {
   /** Milliseconds from the start of the storm. */
   readonly at: number
   readonly answer: Answer
+  readonly verdict: Verdict
 }
 
 export interface StormResult {
   readonly kvstoremesh: boolean
   /** Milliseconds since the epoch. */
   readonly began: number
+  /** Of the time of the storm, how much nobody on this machine got. */
+  readonly lateMs: number
   /** In the order and at the time in which they began: a busy machine may have no time for the last ones of the schedule. */
   readonly faults: readonly Fault[]
   /** Changed keys. */
   readonly writes: number
   /** How many requests ended how. */
   readonly verdicts: Readonly<Partial<Record<Verdict, number>>>
-  readonly lost: readonly Lost[]
+  readonly failed: readonly Failed[]
+  /** Those of them that had to succeed. */
+  readonly lost: readonly Failed[]
   readonly differences: readonly string[]
   /** How long after the last fault the maps were as they should be. */
   readonly settledMs: number
@@ -51,6 +58,7 @@ export async function storm(options: StormOptions): Promise<StormResult> {
   const requests = new Requests(lab.paths)
   const routes = startRequests(requests, stage)
   const faults: Fault[] = []
+  const metronome = new Metronome()
   const start = monotonic()
   const began = Date.now()
   const over = new AbortController()
@@ -78,8 +86,10 @@ export async function storm(options: StormOptions): Promise<StormResult> {
   const differences = await stage.settle()
   const settledMs = monotonic() - lifted
   await requests.stop()
-  const told = judgeAll(stage, routes, requests, start)
-  return { kvstoremesh, began, faults, writes: stage.writers.writes, settledMs, differences, ...told }
+  metronome.stop()
+  const told = judgeAll(stage, routes, requests, start, metronome)
+  const lateMs = metronome.lost(start, lifted)
+  return { kvstoremesh, lateMs, began, faults, writes: stage.writers.writes, settledMs, differences, ...told }
 }
 
 function lanesOf(schedule: readonly Fault[]): Fault[][] {
@@ -93,20 +103,23 @@ function judgeAll(
   routes: readonly Route[],
   { answers }: Requests,
   start: number,
-): Pick<StormResult, 'verdicts' | 'lost'> {
+  metronome: Metronome,
+): Pick<StormResult, 'verdicts' | 'failed' | 'lost'> {
   const asked = new Map(
     routes.map((route) => [route.name, { route, backends: backendsOf(topology.clusters, route.service) }]),
   )
   const verdicts: Partial<Record<Verdict, number>> = {}
-  const lost: Lost[] = []
+  const failed: Failed[] = []
   for (const answer of answers) {
     const found = asked.get(answer.route)
     if (found === undefined) throw new TypeError(`nobody asked ${answer.route}`)
-    const verdict = judge(answer, found.route, found.backends, faults.events, GRACE_MS)
+    const verdict = judge(answer, found.route, found.backends, faults.events, GRACE_MS, (from, to) =>
+      metronome.lost(from, to),
+    )
     verdicts[verdict] = (verdicts[verdict] ?? 0) + 1
-    if (verdict === 'lost') lost.push({ at: answer.start - start, answer })
+    if (answer.outcome !== 'ok') failed.push({ at: answer.start - start, answer, verdict })
   }
-  return { verdicts, lost }
+  return { verdicts, failed, lost: failed.filter(({ verdict }) => verdict === 'lost') }
 }
 
 /** A prober in a pod of each cluster, and one on the client outside. */
