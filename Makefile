@@ -26,6 +26,9 @@ BPF_MAKE = $(MAKE) -C bpf CLANG="$$(command -v clang-19 || command -v clang-18)"
 # Benchmarks compile the same headers with the same tools.
 BENCH_MAKE = $(subst -C bpf,-C test/bench,$(BPF_MAKE))
 
+# So are the programs beside weft's on the virtual machine; Cilium's where there is Go to fetch its sources.
+VM_MAKE = $(subst -C bpf,-C test/bpf/vm,$(BPF_MAKE)) CILIUM="$$(test/peers/cilium-bpf.sh | sed '/^skip:/d')"
+
 ##@ Build
 
 .PHONY: build
@@ -102,7 +105,8 @@ test-interop: build ## Cilium's own programs on the other side of our etcd; buil
 	$(Q)$(call VITEST,interop) --project interop
 
 .PHONY: test-kernel-6.1
-test-kernel-6.1: build ## every eBPF object on kernel 6.1, booted in QEMU
+test-kernel-6.1: build ## every eBPF object and a real agent on kernel 6.1, booted in QEMU
+	$(Q)$(VM_MAKE) $(if $(Q),-s)
 	$(call tag,QEMU,kernel 6.1)
 	$(Q)mkdir -p $(REPORTS)
 	$(Q)scripts/kernel-6.1.sh 2>&1 | tee $(REPORTS)/kernel-6.1.log

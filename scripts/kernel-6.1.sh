@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Every eBPF object and every packet table on Linux 6.1, the oldest kernel we test: Debian's own, unpacked into build/ and
-# booted once in QEMU without hardware help, with this machine's root directory read-only as its own. Needs no root.
+# Every eBPF object, every packet table and a real agent with real sockets on Linux 6.1, the oldest kernel we test: Debian's
+# own, unpacked into build/ and booted once in QEMU without hardware help, with this machine's root directory read-only as its
+# own. Needs no root. KERNEL_RUN says which part (--tables, --agent), KERNEL_RUN_SECONDS how long it may take.
 # Exit status: that of the run; 0 with a line that says SKIP where there is no such kernel to be had.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -40,6 +41,14 @@ if [ ! -e "$tree/.unpacked" ]; then
   touch "$tree/.unpacked"
 fi
 
+# Cilium's programs as DSR's other end, where they could be compiled.
+arguments="${KERNEL_RUN:---tables} --clsact --vlan"
+if [ -e "$root/build/vm/cilium_node.o" ]; then
+  arguments+=' --geneve'
+else
+  echo 'SKIP DSR with a Cilium node: build/vm/cilium_node.o was not built (make test-kernel-6.1 does, with Go)'
+fi
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 gcc -static -O2 -Wall -Werror -o "$work/init" "$root/test/bpf/vm/init.c"
@@ -48,7 +57,7 @@ gcc -static -O2 -Wall -Werror -o "$work/init" "$root/test/bpf/vm/init.c"
 # here or there. One that is not a file is built in.
 : >"$work/modules"
 for module in virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci 9pnet 9pnet_virtio netfs fscache 9p \
-  veth sch_ingress cls_bpf; do
+  veth sch_ingress cls_bpf llc stp garp mrp 8021q udp_tunnel ip6_udp_tunnel geneve; do
   path=$(find "$tree/lib/modules" -name "$module.ko" -print -quit)
   [ -n "$path" ] || continue
   cp "$path" "$work/"
@@ -61,19 +70,19 @@ mkdir -p "$root"
 mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=512000,cache=loose tree "$root"
 mount -t bpf bpf /sys/fs/bpf
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-exec "$(command -v node)" --enable-source-maps "$root/build/js/test/bpf/main.js"
+exec "$(command -v node)" --enable-source-maps "$root/build/js/test/bpf/main.js" $arguments
 GUEST
 (cd "$work" && find . -type f | cpio --quiet -o -H newc | gzip -1) >"$work.cpio.gz"
 trap 'rm -rf "$work" "$work.cpio.gz"' EXIT
 
 log=$work/console
 timeout --foreground "$limit" qemu-system-x86_64 \
-  -accel tcg,thread=multi -cpu max -smp 2 -m 1536 -nographic -no-reboot -nodefaults -serial stdio -monitor none \
+  -accel tcg,thread=multi -cpu max -smp 2 -m 2048 -nographic -no-reboot -nodefaults -serial stdio -monitor none \
   -kernel "$tree/boot/vmlinuz-$version" -initrd "$work.cpio.gz" -append "console=ttyS0 quiet panic=-1" \
   -fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap \
   -device virtio-9p-pci,fsdev=root,mount_tag=root \
   -fsdev local,id=tree,path="$root",security_model=none,readonly=on,multidevs=remap \
-  -device virtio-9p-pci,fsdev=tree,mount_tag=tree </dev/null | tr -d '\r' | tee "$log" | grep -v '^kernel-run-exit:' ||
+  -device virtio-9p-pci,fsdev=tree,mount_tag=tree </dev/null | sed -u 's/\r//g' | tee "$log" | grep --line-buffered -v '^kernel-run-exit:' ||
   true
 
 status=$(sed -n 's/^kernel-run-exit:\([0-9]*\)$/\1/p' "$log")

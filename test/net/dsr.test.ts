@@ -83,8 +83,8 @@ function objects(name: Place): object[] {
   ]
 }
 
-describe('DSR', () => {
-  const clusters = new ClustersLab(`dsr-${String(process.pid)}`, 2)
+describe.each(['tc', 'xdp'] as const)('DSR, encapsulated at %s', (hook) => {
+  const clusters = new ClustersLab(`dsr-${hook}-${String(process.pid)}`, 2)
   const { lab } = clusters
   const west = clusters.clusters[0]!
   const vips = new Map<Place, string>()
@@ -100,7 +100,9 @@ describe('DSR', () => {
   }
 
   beforeAll(async () => {
-    await clusters.up('--set', 'loadBalancer.mode=dsr', '--set', 'loadBalancer.algorithm=maglev')
+    const acceleration = hook === 'xdp' ? 'native' : 'disabled'
+    const settings = ['mode=dsr', 'algorithm=maglev', `acceleration=${acceleration}`]
+    await clusters.up(...settings.flatMap((setting) => ['--set', `loadBalancer.${setting}`]))
     const story = new Story(lab, () => undefined)
     for (const place of Object.keys(PLACES) as Place[]) {
       const { host, backend } = PLACES[place]
@@ -144,6 +146,12 @@ describe('DSR', () => {
     return link!.stats64.tx.bytes
   }
 
+  /** Packets that a node's XDP program sent on by itself. */
+  async function sentOnByXdp(name: string): Promise<number> {
+    const counters = await lab.exec(name, ['ethtool', '-S', 'eth0'])
+    return [...counters.matchAll(/rx_queue_\d+_xdp_redirect: (\d+)/g)].reduce((sum, [, n]) => sum + Number(n), 0)
+  }
+
   async function flagsOf(name: string, vip: string): Promise<string[]> {
     const rows = await lab.json<{ source: string; destination: string; flags: string[] }[]>([
       'exec',
@@ -170,11 +178,15 @@ describe('DSR', () => {
     async (place) => {
       const vip = vips.get(place)!
       const before = await sentBy('west-control-plane')
+      const byXdp = await sentOnByXdp('west-control-plane')
       expect(await transfer(vip, 10, 5 * MEGABYTE)).toBe(transferred(10, 5 * MEGABYTE))
       // Nothing but what the client sends passes the node that it asked: five megabytes do not.
       expect((await sentBy('west-control-plane')) - before).toBeLessThan(MEGABYTE)
       expect(await node('client', DATAGRAM, vip, '100')).toBe(`100 ${CLIENT}`)
       expect(await flagsOf('west-control-plane', vip)).toContain('dsr')
+      const sentOn = (await sentOnByXdp('west-control-plane')) - byXdp
+      if (hook === 'xdp') expect(sentOn).toBeGreaterThan(20)
+      else expect(sentOn).toBe(0)
     },
   )
 

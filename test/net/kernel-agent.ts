@@ -1,15 +1,15 @@
 /**
  * A real agent on this machine's kernel, without a test framework: for a virtual machine of its own, whose network, cgroup and
- * bpffs it uses as they are. The machine is the node; a client and a backend are namespaces behind two uplinks. Exits with 1
- * and says what failed.
+ * bpffs it uses as they are. The machine is the node; a client and a backend are namespaces behind two uplinks.
  */
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { release } from 'node:os'
 import path from 'node:path'
 import { stringify } from 'yaml'
 import { ApiClient } from '../../agent/api/client.ts'
 import { eventually } from '../eventually.ts'
+import { Checks, sh } from './kernel-checks.ts'
+import { CiliumNode } from './kernel-dsr.ts'
 import { nodePortService } from './services.ts'
 
 const HERE = import.meta.dirname
@@ -18,8 +18,10 @@ const DIRECTORY = '/tmp/weft-kernel-agent'
 /** Processes of the node: the client is not among them. */
 const CGROUP = '/sys/fs/cgroup/weft-node'
 const CLUSTER_IP = '10.96.0.10'
-const SLOW_MS = 90_000
+/** A machine without hardware help, beside others. */
+const SLOW_MS = 900_000
 const VLAN = process.argv.includes('--vlan')
+const GENEVE = process.argv.includes('--geneve')
 const FILTERS = process.argv.includes('--clsact') ? '1 1 1 1' : '0 0 0 0'
 
 const NETWORK = `
@@ -42,22 +44,24 @@ ip addr add 10.80.0.2/24 dev up1.100; ip link set up1.100 up
 ip -n backend link add link eth0 name eth0.100 type vlan id 100
 ip -n backend addr add 10.80.0.1/24 dev eth0.100; ip -n backend link set eth0.100 up
 `
+/** The tag is in the frame, and not beside it. */
+const TAGS_INSIDE = `
+ethtool -K up1 txvlan off rxvlan off >/dev/null
+ip netns exec backend ethtool -K eth0 txvlan off rxvlan off >/dev/null
+`
 
 const children = new Set<ChildProcess>()
-let passed = 0
+const checks = new Checks()
+let began = 0
 
-function sh(command: string): string {
-  return execFileSync('bash', ['-euc', command], { encoding: 'utf8' })
-}
-
-function expectSame(what: string, got: string, wanted: string): void {
-  if (got !== wanted) throw new Error(`${what}: got ${JSON.stringify(got)}, expected ${JSON.stringify(wanted)}`)
-  passed++
+/** A slow machine is watched: each step says when it was done. */
+function done(step: string): void {
+  process.stdout.write(`${step} after ${Math.round((performance.now() - began) / 1000)} s\n`)
 }
 
 async function start(acceleration: string): Promise<ChildProcess> {
   const flags = {
-    'node-name': 'node',
+    'node-name': 'west-worker',
     uplink: 'up0',
     devices: 'up+',
     manifests: `${DIRECTORY}/manifests`,
@@ -77,16 +81,24 @@ async function start(acceleration: string): Promise<ChildProcess> {
   children.add(agent)
   let said = ''
   agent.stderr.on('data', (text: Buffer) => (said += text.toString()))
+  const died = new Promise<never>((_, reject) => {
+    agent.once('exit', (code) => reject(new Error(`the agent ended with ${String(code)}: ${said}`)))
+  })
+  await Promise.race([died, settled(() => said)])
+  return agent
+}
+
+async function settled(said: () => string): Promise<void> {
   const api = new ApiClient(`${DIRECTORY}/weft.sock`)
   await eventually(
     async () => {
-      if (agent.exitCode !== null) throw new Error(said)
-      const services = await api.services()
-      return services.length > 0 && services.every(({ status }) => status.state === 'done')
+      const services = await api.services().catch((error: unknown) => {
+        throw new Error(`${String(error)}; it said ${said()}`, { cause: error })
+      })
+      if (services.length === 0 || services.some(({ status }) => status.state !== 'done')) throw new Error(said())
     },
     { what: 'the services are in place', timeoutMs: SLOW_MS, everyMs: 200 },
   )
-  return agent
 }
 
 async function end(agent: ChildProcess, signal: NodeJS.Signals): Promise<void> {
@@ -98,19 +110,37 @@ async function end(agent: ChildProcess, signal: NodeJS.Signals): Promise<void> {
 
 function traffic(when: string): void {
   const curl = 'curl -sS -m 30'
-  expectSame(`NodePort, ${when}`, sh(`ip netns exec client ${curl} http://10.50.0.2:30080/`), 'backend 10.60.0.2 0\n')
-  expectSame(
+  checks.same(
+    `NodePort, ${when}`,
+    () => sh(`ip netns exec client ${curl} http://10.50.0.2:30080/`),
+    'backend 10.60.0.2 0\n',
+  )
+  checks.same(
     `ClusterIP, ${when}`,
-    sh(`echo $$ >${CGROUP}/cgroup.procs; ${curl} http://${CLUSTER_IP}:8080/`),
+    () => sh(`echo $$ >${CGROUP}/cgroup.procs; ${curl} http://${CLUSTER_IP}:8080/`),
     'backend 10.60.0.2 0\n',
   )
   const big = `ip netns exec client ${curl} http://10.50.0.2:30080/bytes/1000000 | wc -c`
-  expectSame(`1 MB, ${when}`, sh(big).trim(), '1000000')
+  checks.same(`1 MB, ${when}`, () => sh(big).trim(), '1000000')
 }
 
+/** The uplink up1.100: to the backend behind it, and from there. */
 function tagged(when: string): void {
-  const curl = 'ip netns exec client curl -sS -m 30 http://10.50.0.2:30081/'
-  expectSame(`behind a VLAN, ${when}`, sh(curl), 'backend 10.80.0.2 0\n')
+  const [client, backend] = ['client', 'backend'].map((host) => `ip netns exec ${host} curl -sS -m 30 -H 'Expect:'`)
+  const counted = (): number =>
+    Number(/frames received +(\d+)/.exec(sh('ip netns exec backend cat /proc/net/vlan/eth0.100'))?.[1])
+  const before = counted()
+  checks.same(`VLAN, ${when}`, () => sh(`${client} http://10.50.0.2:30081/`), 'backend 10.80.0.2 0\n')
+  const datagram = 'exec 3<>/dev/udp/10.50.0.2/30081; printf hello >&3; timeout 20 head -n 1 <&3'
+  checks.same(`VLAN by UDP, ${when}`, () => sh(`ip netns exec client bash -euc '${datagram}'`), 'backend 10.80.0.2 5\n')
+  const big = `${client} http://10.50.0.2:30081/bytes/300000 | wc -c`
+  checks.same(`VLAN, 300 kB, ${when}`, () => sh(big).trim(), '300000')
+  const post = `head -c 200000 /dev/zero | ${backend} --data-binary @- http://10.80.0.2:30081/`
+  checks.same(`asked from the VLAN, ${when}`, () => sh(post), 'backend 10.80.0.2 200000\n')
+  checks.holds(`the backend counts tagged frames, ${when}`, () => {
+    const frames = counted() - before
+    return frames > 20 ? undefined : `${frames} frames`
+  })
 }
 
 /** Every device has one filter of ours in each direction, however often an agent started. */
@@ -123,65 +153,79 @@ function filters(...devices: readonly string[]): string {
   return lines.map((line) => line.trim()).join(' ')
 }
 
-async function main(): Promise<void> {
-  sh(NETWORK)
-  mkdirSync(CGROUP)
-  mkdirSync(`${DIRECTORY}/manifests`, { recursive: true })
-  const objects = [
-    ...nodePortService({
-      name: 'one',
-      nodePort: 30080,
-      backends: ['10.60.0.1'],
-      port: 8080,
-      clusterIP: CLUSTER_IP,
-    }),
-    ...nodePortService({ name: 'tagged', nodePort: 30081, backends: ['10.80.0.1'], port: 8080 }),
-  ]
-  writeFileSync(`${DIRECTORY}/manifests/one.yaml`, objects.map((object) => `---\n${stringify(object)}`).join(''))
-  const server = spawn(
-    'ip',
-    ['netns', 'exec', 'backend', process.execPath, `${HERE}/echo-server.js`, '8080', 'backend'],
-    {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    },
-  )
+async function serve(host: string): Promise<void> {
+  const argv = ['netns', 'exec', host, process.execPath, `${HERE}/echo-server.js`, '8080', host]
+  const server = spawn('ip', argv, { stdio: ['ignore', 'pipe', 'inherit'] })
   children.add(server)
-  await new Promise((resolve) => server.stdout.once('data', resolve))
+  await new Promise<void>((resolve, reject) => {
+    server.stdout.once('data', () => resolve())
+    server.once('exit', (code) => reject(new Error(`the server in ${host} ended with ${String(code)}`)))
+  })
+}
 
-  const first = await start('disabled')
-  expectSame('filters', filters('up0', 'up1'), FILTERS)
-  traffic('first agent')
+function writeManifests(): void {
+  mkdirSync(`${DIRECTORY}/manifests`, { recursive: true })
+  const backends = ['10.60.0.1']
+  const objects = [
+    ...nodePortService({ name: 'one', nodePort: 30080, backends, port: 8080, clusterIP: CLUSTER_IP }),
+    ...nodePortService({ name: 'tagged', nodePort: 30081, backends: ['10.80.0.1'], port: 8080 }),
+    ...(GENEVE ? CiliumNode.objects : []),
+  ]
+  writeFileSync(`${DIRECTORY}/manifests/all.yaml`, objects.map((object) => `---\n${stringify(object)}`).join(''))
+}
+
+/** What differs between the agents that are asked: whether XDP comes before tc. */
+async function everything(when: string, cilium: CiliumNode | undefined): Promise<void> {
+  traffic(when)
+  cilium?.receives(checks, when)
+  cilium?.sends(checks, when)
   if (VLAN) {
-    sh(TAGGED)
     await eventually(() => filters('up1.100') === FILTERS.slice(0, 3), {
       what: 'the VLAN has the programs',
       timeoutMs: SLOW_MS,
     })
-    tagged('first agent')
+    tagged(when)
   }
-  await end(first, 'SIGKILL')
-  traffic('after a kill')
-  const second = await start('best-effort')
-  expectSame('filters of the second agent', filters('up0', 'up1'), FILTERS)
-  expectSame('XDP', sh(`ip -d link show up0 | grep -o 'xdp id' || true`).trim(), 'xdp id')
-  traffic('second agent, native XDP')
-  // What XDP cannot send out by a VLAN it leaves to tc.
-  if (VLAN) tagged('second agent')
-  await end(second, 'SIGTERM')
-  traffic('after a stop')
+  done(when)
 }
 
-const began = performance.now()
-try {
-  await main()
-  process.stdout.write(
-    `agent on ${release()}: ${passed} passed in ${Math.round((performance.now() - began) / 1000)} s\n`,
-  )
-} catch (error) {
-  process.stdout.write(
-    `FAIL agent on ${release()}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-  )
-  process.exitCode = 1
-} finally {
-  for (const child of children) child.kill('SIGKILL')
+async function run(): Promise<void> {
+  began = performance.now()
+  sh(NETWORK)
+  mkdirSync(CGROUP)
+  writeManifests()
+  const cilium = GENEVE ? new CiliumNode() : undefined
+  if (GENEVE) done('a Cilium node')
+  await Promise.all(['backend', ...(GENEVE ? CiliumNode.servers : [])].map(serve))
+  done('servers')
+
+  const first = await start('disabled')
+  done('first agent')
+  checks.same('filters', () => filters('up0', 'up1'), FILTERS)
+  // It appears under a running agent.
+  if (VLAN) sh(TAGGED)
+  await everything('tc alone', cilium)
+  await end(first, 'SIGKILL')
+  traffic('after a kill')
+  if (VLAN) sh(TAGS_INSIDE)
+  const second = await start('best-effort')
+  done('second agent')
+  checks.same('filters of the second agent', () => filters('up0', 'up1'), FILTERS)
+  checks.same('XDP', () => sh(`ip -d link show up0 | grep -o 'xdp id' || true`).trim(), 'xdp id')
+  // What XDP cannot send out by a VLAN it leaves to tc.
+  await everything('native XDP', cilium)
+  await end(second, 'SIGTERM')
+  traffic('after a stop')
+  cilium?.close()
+}
+
+/** Runs all of it; what held and what did not. Throws where it cannot go on. */
+export async function checkAgent(): Promise<Checks> {
+  try {
+    await run()
+    process.stdout.write(`agent: ${checks.passed} passed in ${Math.round((performance.now() - began) / 1000)} s\n`)
+    return checks
+  } finally {
+    for (const child of children) child.kill('SIGKILL')
+  }
 }

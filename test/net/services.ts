@@ -6,6 +6,7 @@ export interface NodePortSpec {
   readonly port: number
   /** Made of the node port where nothing is said. */
   readonly clusterIP?: string
+  readonly annotations?: Readonly<Record<string, string>>
 }
 
 /** A NodePort service of TCP and UDP with these backends. */
@@ -16,7 +17,7 @@ export function nodePortService(spec: NodePortSpec): object[] {
   const service = {
     apiVersion: 'v1',
     kind: 'Service',
-    metadata: { name, namespace: 'default' },
+    metadata: { name, namespace: 'default', annotations: spec.annotations ?? {} },
     spec: {
       type: 'NodePort',
       clusterIP,
