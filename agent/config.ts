@@ -68,6 +68,7 @@ export interface Config extends EgressConfig, LoadBalancerConfig {
     readonly slots: number
     readonly backends: number
     readonly flowsTcp: number
+    readonly flowsSyn: number
     readonly flowsAny: number
     readonly ipcache: number
   }
@@ -248,12 +249,17 @@ const AGENT: SettingTable<Config> = {
   'mapSizes.flowsTcp': {
     ...SIZE,
     default: 524_288,
-    description: 'entries for TCP flows from outside, two for each flow',
+    description: 'entries for established TCP flows, two for each flow',
+  },
+  'mapSizes.flowsSyn': {
+    ...SIZE,
+    default: 262_144,
+    description: 'entries for TCP flows of which only SYNs were seen, two for each flow',
   },
   'mapSizes.flowsAny': {
     ...SIZE,
     default: 262_144,
-    description: 'entries for other flows from outside, two for each flow',
+    description: 'entries for other flows, two for each flow',
   },
   'mapSizes.ipcache': { ...SIZE, default: 512_000, description: 'prefixes with a known identity' },
 }

@@ -4,9 +4,26 @@ import { FlowFlag, FlowKey, FlowVal, MAPS } from './layout.gen.ts'
 
 /** Flow state. Written by the programs; the agent reads it, and deletes flows that must not go on. */
 export const FLOW_TCP_MAP = MAPS.w_flow4t_v1
+/** TCP before it is established. */
+export const FLOW_SYN_MAP = MAPS.w_flow4s_v1
 export const FLOW_OTHER_MAP = MAPS.w_flow4a_v1
+/** In the order in which flows move: who reads them one after the other misses none. */
+export const FLOW_MAPS = [FLOW_SYN_MAP, FLOW_TCP_MAP, FLOW_OTHER_MAP] as const
 
 export const FLOW_FLAGS = FlowFlag
+
+const TCP = 6
+
+/** Where a flow's entries can be, as the programs look for them. */
+export function flowMaps(protocol: number): readonly { readonly name: string }[] {
+  return protocol === TCP ? [FLOW_TCP_MAP, FLOW_SYN_MAP] : [FLOW_OTHER_MAP]
+}
+
+/** Where the programs put an entry. */
+export function flowMapOf(protocol: number, flags: number): { readonly name: string } {
+  if (protocol !== TCP) return FLOW_OTHER_MAP
+  return (flags & FLOW_FLAGS.ESTABLISHED) === 0 ? FLOW_SYN_MAP : FLOW_TCP_MAP
+}
 
 export interface FlowTuple {
   readonly source: Address

@@ -474,6 +474,14 @@ export const MAPS = {
     maxEntries: 262144,
     flags: 0,
   },
+  w_flow4s_v1: {
+    name: 'w_flow4s_v1',
+    type: 9,
+    keySize: 16,
+    valueSize: 40,
+    maxEntries: 262144,
+    flags: 0,
+  },
   w_flow4t_v1: {
     name: 'w_flow4t_v1',
     type: 9,

@@ -11,7 +11,7 @@ import { Datapath } from '../targets/programs.ts'
 import { maskAddress, parseCidr } from '../types/address.ts'
 
 export function openDatapath(config: Config, place: NodePlace, devices: readonly NetDevice[]): Datapath {
-  const { services, slots, backends, flowsTcp, flowsAny, ipcache } = config.mapSizes
+  const { services, slots, backends, flowsTcp, flowsSyn, flowsAny, ipcache } = config.mapSizes
   const [first, last] = config.nodePortRange
   return Datapath.open({
     objectsDir: config.bpfObjects,
@@ -29,6 +29,7 @@ export function openDatapath(config: Config, place: NodePlace, devices: readonly
       w_slot_v1: slots,
       w_be4_v1: backends,
       w_flow4t_v1: flowsTcp,
+      w_flow4s_v1: flowsSyn,
       w_flow4a_v1: flowsAny,
       w_ipc_v1: ipcache,
       [PURGE_MAP.name]: purgeElements(Math.max(services, backends)),

@@ -124,6 +124,7 @@ static __always_inline int dsr_told_flow(struct pkt *p, const struct dsr_told *t
 	struct flow_val *old;
 	struct svc_val *svc;
 	__u32 flags = FLOW_LOCAL;
+	int err;
 
 	answer = dsr_answer(&key);
 	key.daddr = told->vip;
@@ -147,16 +148,12 @@ static __always_inline int dsr_told_flow(struct pkt *p, const struct dsr_told *t
 	flow.expires_s = now + flow_lifetime(flags, key.proto);
 	flow.flags = flow_twin_flags(flags);
 	flow_rw_set(&flow.rw, &answer, key.daddr, key.saddr, key.dport, key.sport);
-	if (flow_insert(&answer, &flow, BPF_NOEXIST)) {
-		old = flow_lookup(&answer);
-		if (old && !flow_is_twin(old, &key) && !flow_take_over(old, true, now))
-			return -DROP_NAT_NO_MAPPING;
-		if (flow_insert(&answer, &flow, BPF_ANY))
-			return -DROP_FLOW_CREATE_FAILED;
-	}
+	err = flow_claim_key(&answer, &flow, &key, true, now);
+	if (err)
+		return err == -EEXIST ? -DROP_NAT_NO_MAPPING : err;
 	flow.flags = flags;
 	flow_rw_set_dst(&flow.rw, &key, answer.saddr, answer.sport);
-	return flow_insert(&key, &flow, BPF_ANY) ? -DROP_FLOW_CREATE_FAILED : CTX_PASS;
+	return flow_replace(&key, &flow) ? -DROP_FLOW_CREATE_FAILED : CTX_PASS;
 }
 
 /* It does not: the flow is known by the answers to it. One that is not is no reason to drop, and no reason to translate. */

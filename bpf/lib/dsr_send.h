@@ -220,7 +220,7 @@ __noinline int dsr_new(const struct pkt *p, __u32 svc_id, __u32 backend_id, __u3
 	flow.last_s = now;
 	flow.created_s = now;
 	flow.expires_s = now + flow_lifetime(flags, key.proto);
-	err = flow_insert(&key, &flow, replace ? BPF_ANY : BPF_NOEXIST);
+	err = replace ? flow_replace(&key, &flow) : flow_insert(&key, &flow, BPF_NOEXIST);
 	if (err) {
 		/* Another CPU made this flow at the same moment: go with its choice. */
 		other = flow_lookup(&key);

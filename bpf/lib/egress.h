@@ -68,7 +68,7 @@ static __always_inline int egress_new(ctx_t *ctx, struct pkt *p, struct flow_val
 }
 
 /* A pod's flow to the world, or from it. False: it is none any more. */
-static __always_inline bool egress_holds(ctx_t *ctx, struct flow_val *flow, const struct pkt *p, __u32 now)
+static __always_inline bool egress_holds(ctx_t *ctx, struct flow_val *flow, struct pkt *p, __u32 now)
 {
 	if (flow->flags & FLOW_DIRECT)
 		return here_touch(ctx, flow, p, now);

@@ -2,6 +2,7 @@
 #ifndef WEFT_FLOW_H
 #define WEFT_FLOW_H
 
+#include <linux/errno.h>
 #include <linux/in.h>
 
 #include "clock.h"
@@ -9,14 +10,26 @@
 #include "flow_maps.h"
 #include "packet.h"
 
-/* Lifetimes in seconds: TCP before a packet without SYN, TCP after it, TCP closed by both sides or reset, the rest. */
+/* Lifetimes in seconds: TCP before a packet without SYN and RST, TCP after it, TCP closed by both sides or reset, the rest. */
 const volatile __u32 cfg_tcp_syn_s = 60;
 const volatile __u32 cfg_tcp_established_s = 8000;
 const volatile __u32 cfg_tcp_closing_s = 10;
 const volatile __u32 cfg_any_s = 60;
 
 /*
- * Two tables, so that a flood of UDP evicts no TCP flow. The two different empty asm statements keep the compiler from merging the calls: with the
+ * A TCP flow that is not established, or that another CPU has just now moved to where those are: see flow_settle. Not inlined:
+ * few packets come here.
+ */
+static __noinline struct flow_val *flow_lookup_opening(const struct flow_key *key)
+{
+	struct flow_val *flow = bpf_map_lookup_elem(&w_flow4s_v1, key);
+
+	return flow ?: bpf_map_lookup_elem(&w_flow4t_v1, key);
+}
+
+/*
+ * Three tables, so that neither a flood of UDP nor one of SYNs evicts an established TCP flow. A key is in one of them alone, but
+ * for the moment in which its flow moves. The two different empty asm statements keep the compiler from merging the calls: with the
  * map in a register the verifier (6.1 as well as 6.18) no longer inlines the lookup.
  */
 static __always_inline struct flow_val *flow_lookup(const struct flow_key *key)
@@ -26,6 +39,8 @@ static __always_inline struct flow_val *flow_lookup(const struct flow_key *key)
 	if (key->proto == IPPROTO_TCP) {
 		flow = bpf_map_lookup_elem(&w_flow4t_v1, key);
 		asm volatile("" : "+r"(flow));
+		if (unlikely(!flow))
+			flow = flow_lookup_opening(key);
 	} else {
 		flow = bpf_map_lookup_elem(&w_flow4a_v1, key);
 		asm volatile("" : "+r"(flow) : : "memory");
@@ -33,19 +48,53 @@ static __always_inline struct flow_val *flow_lookup(const struct flow_key *key)
 	return flow;
 }
 
+/* Looks into the table that is the flow's and into no other. */
 static __always_inline long flow_insert(const struct flow_key *key, const struct flow_val *flow, __u64 flags)
 {
-	if (key->proto == IPPROTO_TCP)
+	if (key->proto != IPPROTO_TCP)
+		return bpf_map_update_elem(&w_flow4a_v1, key, flow, flags);
+	if (flow->flags & FLOW_ESTABLISHED)
 		return bpf_map_update_elem(&w_flow4t_v1, key, flow, flags);
-	return bpf_map_update_elem(&w_flow4a_v1, key, flow, flags);
+	return bpf_map_update_elem(&w_flow4s_v1, key, flow, flags);
+}
+
+/* What stands under the key in the table that is the flow's, or for TCP in the other one. */
+static __always_inline struct flow_val *flow_lookup_in(const struct flow_key *key, const struct flow_val *flow, bool other)
+{
+	if (key->proto != IPPROTO_TCP)
+		return other ? NULL : bpf_map_lookup_elem(&w_flow4a_v1, key);
+	if (!(flow->flags & FLOW_ESTABLISHED) == other)
+		return bpf_map_lookup_elem(&w_flow4t_v1, key);
+	return bpf_map_lookup_elem(&w_flow4s_v1, key);
+}
+
+/* From one of the two tables of TCP. */
+static __always_inline void flow_delete_from(const struct flow_key *key, bool established)
+{
+	if (established)
+		bpf_map_delete_elem(&w_flow4t_v1, key);
+	else
+		bpf_map_delete_elem(&w_flow4s_v1, key);
 }
 
 static __always_inline void flow_delete(const struct flow_key *key)
 {
-	if (key->proto == IPPROTO_TCP)
-		bpf_map_delete_elem(&w_flow4t_v1, key);
-	else
+	if (key->proto == IPPROTO_TCP) {
+		flow_delete_from(key, true);
+		flow_delete_from(key, false);
+	} else {
 		bpf_map_delete_elem(&w_flow4a_v1, key);
+	}
+}
+
+/* Whatever stood under the key before, in either table. */
+static __always_inline long flow_replace(const struct flow_key *key, const struct flow_val *flow)
+{
+	long err = flow_insert(key, flow, BPF_ANY);
+
+	if (!err && key->proto == IPPROTO_TCP)
+		flow_delete_from(key, !(flow->flags & FLOW_ESTABLISHED));
+	return err;
 }
 
 /* The key that the answer to a rewritten packet has: that of the other entry. */
@@ -124,7 +173,8 @@ static __always_inline bool flow_is_left(const struct flow_val *flow, const stru
 /* The TCP bits of an entry after a packet in its direction. */
 static __always_inline __u32 flow_tcp_next(__u32 flags, __u8 tcp_flags)
 {
-	if (!(tcp_flags & TCP_SYN))
+	/* A reset is what many a SYN is answered with, and needs no connection. */
+	if (!(tcp_flags & (TCP_SYN | TCP_RST)))
 		flags |= FLOW_ESTABLISHED;
 	if (tcp_flags & TCP_FIN)
 		flags |= FLOW_FIN_SELF;
@@ -199,14 +249,18 @@ static __always_inline void flow_change_flags(struct flow_val *flow, __u32 from,
  * Bring both entries up to date with a packet. False: another flow owns the twin's tuple, so answers can no longer be told
  * apart and this entry is worthless.
  */
-static __always_inline bool flow_touch(struct flow_val *flow, const struct pkt *p, __u32 now)
+static __always_inline bool flow_touch(struct flow_val *flow, struct pkt *p, __u32 now)
 {
 	struct flow_key twin_key = flow_twin_key(&flow->rw, p->key.proto);
 	bool was_closing = flow_is_closing(flow->flags);
 	struct flow_val *twin;
+	__u32 next;
 
-	if (p->key.proto == IPPROTO_TCP)
-		flow_change_flags(flow, flow->flags, flow_tcp_next(flow->flags, p->tcp_flags));
+	if (p->key.proto == IPPROTO_TCP) {
+		next = flow_tcp_next(flow->flags, p->tcp_flags);
+		p->establishes = (next & ~flow->flags & FLOW_ESTABLISHED) != 0;
+		flow_change_flags(flow, flow->flags, next);
+	}
 	flow->last_s = now;
 	/* A closing flow is not kept alive by stragglers. */
 	if (!was_closing || !flow_is_closing(flow->flags))
@@ -225,6 +279,42 @@ static __always_inline bool flow_touch(struct flow_val *flow, const struct pkt *
 	twin->expires_s = flow->expires_s;
 	twin->last_s = now;
 	return true;
+}
+
+/* False: there is no room. That another CPU was faster is as good. */
+static __always_inline bool flow_move(const struct flow_key *key, const struct flow_val *flow)
+{
+	long err = bpf_map_update_elem(&w_flow4t_v1, key, flow, BPF_NOEXIST);
+
+	return !err || err == -EEXIST;
+}
+
+/*
+ * Both entries of a flow that is established now move to where no flood of SYNs reaches them. They are in both tables for a
+ * moment and in neither never: a look-up asks the new one, the old one and, if it came in between, the new one again. Last of
+ * all that is done with a packet, as pointers to the old entries are worth nothing afterwards. A flow that finds no room stays.
+ */
+__noinline int flow_settle(const struct pkt *p)
+{
+	struct flow_key key, twin_key;
+	struct flow_val *flow, *twin;
+
+	if (!p)
+		return 0;
+	key = p->key;
+	flow = bpf_map_lookup_elem(&w_flow4s_v1, &key);
+	if (!flow)
+		return 0;
+	twin_key = flow_twin_key(&flow->rw, key.proto);
+	twin = bpf_map_lookup_elem(&w_flow4s_v1, &twin_key);
+	if (twin && !flow_is_twin(twin, &key))
+		twin = NULL;
+	if ((twin && !flow_move(&twin_key, twin)) || !flow_move(&key, flow))
+		return 0;
+	flow_delete_from(&key, false);
+	if (twin)
+		flow_delete_from(&twin_key, false);
+	return 0;
 }
 
 /* Forget the other entry of a flow that is about to be replaced. */

@@ -7,7 +7,6 @@
 #include "flow.h"
 #include "forward.h"
 #include "hash.h"
-#include "own_connection.h"
 #include "service.h"
 
 /* Source ports for them, host order, both ends included, at least two. Disjoint from the NodePort range. */
@@ -35,13 +34,14 @@ static __always_inline bool flow_take_over(struct flow_val *old, bool closing_to
  */
 static __always_inline bool flow_meets_socket(ctx_t *ctx, const struct flow_key *answer)
 {
-	struct bpf_sock_tuple tuple = flow_sock_tuple(answer);
+	/* A key begins with what a tuple is. No copy: the stack is full (see flow_claim). */
+	struct bpf_sock_tuple *tuple = (void *)answer;
 	struct bpf_sock *sk;
 
 	if (answer->proto == IPPROTO_TCP)
-		sk = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+		sk = bpf_skc_lookup_tcp(ctx, tuple, sizeof(tuple->ipv4), BPF_F_CURRENT_NETNS, 0);
 	else
-		sk = bpf_sk_lookup_udp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+		sk = bpf_sk_lookup_udp(ctx, tuple, sizeof(tuple->ipv4), BPF_F_CURRENT_NETNS, 0);
 	if (sk)
 		bpf_sk_release(sk);
 	return sk;
@@ -70,6 +70,30 @@ static __always_inline __be16 flow_first_port(const struct flow_key *key, const 
 }
 
 /*
+ * Insert an entry under a key that no other flow's entry has, whichever table it is in; what is left of this flow, or of one
+ * that is over, gives way. First the insert, then the look at the other table: of two that do so at once, both may see the
+ * other and step back, but not neither. -EEXIST: the key is another flow's.
+ */
+static __always_inline int flow_claim_key(const struct flow_key *key, const struct flow_val *flow,
+					  const struct flow_key *twin, bool closing_too, __u32 now)
+{
+	long err = flow_insert(key, flow, BPF_NOEXIST);
+	struct flow_val *old;
+
+	if (err && err != -EEXIST)
+		return -DROP_FLOW_CREATE_FAILED;
+	old = flow_lookup_in(key, flow, !err);
+	if (!err && likely(!old))
+		return 0;
+	/* Ours from before, or from another CPU a moment ago; or nobody's any more. */
+	if (old && (flow_is_twin(old, twin) || flow_take_over(old, closing_too, now)))
+		return flow_replace(key, flow) ? -DROP_FLOW_CREATE_FAILED : 0;
+	if (!err)
+		flow_delete_from(key, flow->flags & FLOW_ESTABLISHED);
+	return -EEXIST;
+}
+
+/*
  * Find the port under which the backend answers this flow alone, by inserting the reverse entry where none is: that is
  * what makes it unique per backend address and port. key->dport is the answer. The client's port is kept if possible: on
  * the client's own address any will do, on ours it must lie in the range.
@@ -81,9 +105,8 @@ static __always_inline int flow_claim_port(ctx_t *ctx, struct flow_key *key, str
 	bool own_addr = key->daddr == client->saddr;
 	/* Odd where the range is even: with a power of two every port comes up before one comes again. */
 	__u32 step = (1 + bpf_get_prandom_u32() % (range - 1)) | !(range & 1);
-	struct flow_val *old;
 	__u32 offset, i;
-	long err;
+	int err;
 
 	offset = flow_first_offset(key, client, range);
 	key->dport = own_addr ? client->sport : bpf_htons(cfg_snat_port_min + offset);
@@ -92,15 +115,9 @@ static __always_inline int flow_claim_port(ctx_t *ctx, struct flow_key *key, str
 		if (!own_addr && flow_meets_socket(ctx, key))
 			goto next;
 		flow_rw_set(&rev->rw, key, client->daddr, client->saddr, client->dport, client->sport);
-		err = flow_insert(key, rev, BPF_NOEXIST);
-		if (!err)
-			return 0;
+		err = flow_claim_key(key, rev, client, own_addr && i == 0, now);
 		if (err != -EEXIST)
-			return -DROP_FLOW_CREATE_FAILED;
-		old = flow_lookup(key);
-		/* Ours from before, or from another CPU a moment ago; or nobody's any more. */
-		if (old && (flow_is_twin(old, client) || flow_take_over(old, own_addr && i == 0, now)))
-			return flow_insert(key, rev, BPF_ANY) ? -DROP_FLOW_CREATE_FAILED : 0;
+			return err;
 	next:
 		offset = (offset + step) % range;
 		key->dport = bpf_htons(cfg_snat_port_min + offset);
@@ -155,7 +172,7 @@ static __always_inline int flow_create_pair(ctx_t *ctx, const struct flow_key *k
 	flow->flags = flags;
 	flow_rw_set(&flow->rw, key, answer->daddr, answer->saddr, answer->dport, answer->sport);
 	*rw = flow->rw;
-	err = flow_insert(key, flow, replace ? BPF_ANY : BPF_NOEXIST);
+	err = replace ? flow_replace(key, flow) : flow_insert(key, flow, BPF_NOEXIST);
 	if (!err)
 		return 0;
 

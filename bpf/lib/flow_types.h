@@ -11,7 +11,7 @@ enum flow_flag {
 	FLOW_SNAT = 1 << 1,
 	/* The backend is on this node: rewritten packets go to the stack. */
 	FLOW_LOCAL = 1 << 2,
-	/* TCP: a packet without SYN was seen in either direction. */
+	/* TCP: a packet without SYN and RST was seen in either direction. */
 	FLOW_ESTABLISHED = 1 << 3,
 	/* TCP: a FIN was seen in this entry's direction / in the twin's. */
 	FLOW_FIN_SELF = 1 << 4,

@@ -58,7 +58,7 @@ static __always_inline bool here_is_answer(const struct flow_val *flow)
 }
 
 /* Up to date with a packet; an error tells nothing about whether the connection lives. */
-static __always_inline bool here_touch(ctx_t *ctx, struct flow_val *flow, const struct pkt *p, __u32 now)
+static __always_inline bool here_touch(ctx_t *ctx, struct flow_val *flow, struct pkt *p, __u32 now)
 {
 	if (p->kind == PKT_ICMP_ERROR || !flow_needs_touch(flow, p, now) || ctx_is_dry(ctx))
 		return true;

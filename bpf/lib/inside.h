@@ -94,7 +94,7 @@ static __always_inline int inside_new(ctx_t *ctx, struct pkt *p, const struct fl
 }
 
 /* Whether a known flow of a client here may go on with its backend. */
-static __always_inline bool inside_holds(ctx_t *ctx, struct flow_val *flow, const struct pkt *p, __u32 now)
+static __always_inline bool inside_holds(ctx_t *ctx, struct flow_val *flow, struct pkt *p, __u32 now)
 {
 	struct be_val *be = backend_lookup(flow->backend_id);
 

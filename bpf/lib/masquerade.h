@@ -111,10 +111,10 @@ __noinline int masq_note_direct(const struct pkt *p, __u32 now)
 		flow.flags = flow_tcp_next(flow.flags, p->tcp_flags);
 	flow.expires_s = now + flow_lifetime(flow.flags, key.proto);
 	flow_rw_set(&flow.rw, &key, key.saddr, key.daddr, key.sport, key.dport);
-	flow_insert(&key, &flow, BPF_ANY);
+	flow_replace(&key, &flow);
 	flow.flags = flow_twin_flags(flow.flags);
 	flow_rw_set(&flow.rw, &answer, answer.saddr, answer.daddr, answer.sport, answer.dport);
-	flow_insert(&answer, &flow, BPF_ANY);
+	flow_replace(&answer, &flow);
 	return 0;
 }
 

@@ -149,7 +149,7 @@ static __always_inline bool ns_backend_holds(const struct flow_val *flow, const 
 	return !(p->tcp_flags & TCP_SYN) || be->state == BE_ACTIVE;
 }
 
-static __always_inline bool ns_flow_holds(const ctx_t *ctx, struct flow_val *flow, const struct pkt *p, __u32 now)
+static __always_inline bool ns_flow_holds(const ctx_t *ctx, struct flow_val *flow, struct pkt *p, __u32 now)
 {
 	if (flow_is_over(flow, now))
 		return false;

@@ -52,6 +52,8 @@ struct pkt {
 	__u8 answer;
 	/* Its sender is behind this device's ingress, not its egress: the node itself. */
 	__u8 say_inward;
+	/* TCP: the first of its flow that is neither SYN nor RST. */
+	__u8 establishes;
 	/* If this packet is dropped: what its sender is told, as type << 8 | code (0: nothing), by whom, and the MTU. */
 	__u16 say;
 	__u32 quote_l4_off;

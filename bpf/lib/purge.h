@@ -32,6 +32,9 @@ static __always_inline int purge_flows(struct purge_run *run)
 {
 	__u32 tcp = 0, any = 0;
 
+	/* In the order in which flows move. */
+	if (bpf_for_each_map_elem(&w_flow4s_v1, purge_entry, &tcp, 0) < 0)
+		return 1;
 	if (bpf_for_each_map_elem(&w_flow4t_v1, purge_entry, &tcp, 0) < 0)
 		return 1;
 	if (bpf_for_each_map_elem(&w_flow4a_v1, purge_entry, &any, 0) < 0)

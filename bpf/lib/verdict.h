@@ -5,6 +5,7 @@
 #include "ctx.h"
 #include "dry.h"
 #include "event.h"
+#include "flow.h"
 #include "icmp_send.h"
 #include "packet.h"
 #include "trace.h"
@@ -31,6 +32,8 @@ static __always_inline int verdict_account(ctx_t *ctx, const struct pkt *p, enum
 {
 	if (ctx_is_dry(ctx))
 		return verdict_tell(ctx, p, verdict, done);
+	if (unlikely(p->establishes))
+		flow_settle(p);
 	if (verdict == CTX_LEAVE)
 		return CTX_PASS;
 	if (verdict >= 0) {

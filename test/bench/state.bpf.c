@@ -5,6 +5,8 @@
 #include "restore.h"
 
 #define KEPT_FLOWS 1000
+/* As many of them speak while others flood. */
+#define SPEAKING_FLOWS 500
 #define KEPT_CLIENTS 0x0c000000
 
 /* How many flows there are, and how far from one to the next that is met: the two have no common divisor. */
@@ -79,11 +81,10 @@ int bench_flood(struct xdp_md *xdp)
 	return restore_new(xdp) ? uplink(xdp) : XDP_ABORTED;
 }
 
-/* The next of the flows that are to be kept: its client speaks. */
-SEC("xdp")
-int bench_keep_client(struct xdp_md *xdp)
+/* The next of the first `flows` that are to be kept: its client speaks. */
+static __always_inline int keep_client(struct xdp_md *xdp, __u32 flows)
 {
-	__u32 flow = bench_kept++ % KEPT_FLOWS;
+	__u32 flow = bench_kept++ % flows;
 	struct headers h;
 
 	if (!restore_into(xdp, &h))
@@ -93,10 +94,9 @@ int bench_keep_client(struct xdp_md *xdp)
 }
 
 /* Its backend answers. */
-SEC("xdp")
-int bench_keep_backend(struct xdp_md *xdp)
+static __always_inline int keep_backend(struct xdp_md *xdp, __u32 flows)
 {
-	__u32 flow = bench_kept++ % KEPT_FLOWS;
+	__u32 flow = bench_kept++ % flows;
 	struct flow_key *answer = bpf_map_lookup_elem(&bench_answers, &flow);
 	struct headers h;
 
@@ -106,6 +106,30 @@ int bench_keep_backend(struct xdp_md *xdp)
 	h.ip->daddr = answer->daddr;
 	*(__u32 *)h.tcp = answer->sport | (__u32)answer->dport << 16;
 	return uplink(xdp);
+}
+
+SEC("xdp")
+int bench_keep_client(struct xdp_md *xdp)
+{
+	return keep_client(xdp, KEPT_FLOWS);
+}
+
+SEC("xdp")
+int bench_keep_backend(struct xdp_md *xdp)
+{
+	return keep_backend(xdp, KEPT_FLOWS);
+}
+
+SEC("xdp")
+int bench_speak_client(struct xdp_md *xdp)
+{
+	return keep_client(xdp, SPEAKING_FLOWS);
+}
+
+SEC("xdp")
+int bench_speak_backend(struct xdp_md *xdp)
+{
+	return keep_backend(xdp, SPEAKING_FLOWS);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -6,7 +6,7 @@ import { BACKEND_MAP, BACKEND_STATES, backendKey, backendValue } from '../../age
 import type { Codec, MapShape } from '../../agent/maps/codec.ts'
 import { encoded } from '../../agent/maps/codec.ts'
 import { DROP_REASONS } from '../../agent/maps/drop-reasons.ts'
-import { FLOW_FLAGS, FLOW_OTHER_MAP, FLOW_TCP_MAP, flowKey, flowValue } from '../../agent/maps/flow.ts'
+import { FLOW_FLAGS, FLOW_OTHER_MAP, FLOW_SYN_MAP, FLOW_TCP_MAP, flowKey, flowValue } from '../../agent/maps/flow.ts'
 import { IPCACHE_MAP, ipcacheKey, ipcacheValue } from '../../agent/maps/ipcache.ts'
 import { METRIC_DIRECTIONS, metricIndex, metricKey, METRICS_MAP } from '../../agent/maps/metrics.ts'
 import { REVNAT_MAP, revNatKey, revNatValue } from '../../agent/maps/revnat.ts'
@@ -43,6 +43,7 @@ beforeAll(() => {
     BACKEND_MAP,
     REVNAT_MAP,
     FLOW_TCP_MAP,
+    FLOW_SYN_MAP,
     FLOW_OTHER_MAP,
     IPCACHE_MAP,
     METRICS_MAP,
@@ -154,7 +155,26 @@ function fillRest(): void {
       sourcePort: 30080,
       destination: client.source,
       destinationPort: 40000,
-      flags: FLOW_FLAGS.REV | FLOW_FLAGS.SNAT,
+      flags: FLOW_FLAGS.REV | FLOW_FLAGS.SNAT | FLOW_FLAGS.ESTABLISHED,
+    },
+  ])
+  put(FLOW_SYN_MAP, flowKey, flowValue, [
+    { ...client, sourcePort: 40001, ...vip, protocol: 6 },
+    {
+      ...value,
+      ...client,
+      sourcePort: 40001,
+      destination: ip('10.0.0.46'),
+      destinationPort: 80,
+      flags: FLOW_FLAGS.LOCAL,
+    },
+  ])
+  put(FLOW_SYN_MAP, flowKey, flowValue, [
+    { ...client, sourcePort: 40002, ...vip, protocol: 6 },
+    {
+      ...{ ...value, ...client, sourcePort: 40002, destination: ip('10.0.0.46'), destinationPort: 80 },
+      flags: FLOW_FLAGS.LOCAL | FLOW_FLAGS.RST,
+      expires: now - 1000,
     },
   ])
   put(FLOW_OTHER_MAP, flowKey, flowValue, [
@@ -279,9 +299,23 @@ it('weft bpf ct list', async () => {
 PROTO   DIRECTION   PACKET                                   BECOMES                                  SERVICE   BACKEND   EXPIRES   FLAGS
 UDP     forward     172.18.0.100:40000 -> 172.18.0.6:30080   172.18.0.100:40000 -> 10.0.0.46:53       2         4         21600s    local
 TCP     forward     172.18.0.100:40000 -> 172.18.0.6:30080   172.18.0.6:32768 -> 10.1.0.190:80        14        4         21600s    snat,established
-TCP     reverse     10.1.0.190:80 -> 172.18.0.6:32768        172.18.0.6:30080 -> 172.18.0.100:40000   14        4         21600s    snat
+TCP     forward     172.18.0.100:40001 -> 172.18.0.6:30080   172.18.0.100:40001 -> 10.0.0.46:80       14        4         21600s    local
+TCP     reverse     10.1.0.190:80 -> 172.18.0.6:32768        172.18.0.6:30080 -> 172.18.0.100:40000   14        4         21600s    snat,established
 `,
   )
+})
+
+it('weft bpf ct list --all', async () => {
+  const shown = (await list('ct list')).split('\n')
+  const more = (await list('ct list --all')).split('\n').filter((line) => line.includes('expired'))
+  expect(shown.join()).not.toContain(':40002')
+  expect(more.map((line) => line.split(/ {2,}/).slice(2))).toEqual([
+    [
+      '172.18.0.100:40002 -> 172.18.0.6:30080',
+      '172.18.0.100:40002 -> 10.0.0.46:80',
+      ...['14', '4', 'expired', 'local,rst'],
+    ],
+  ])
 })
 
 it('weft bpf ipcache list', async () => {

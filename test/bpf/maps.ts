@@ -5,10 +5,10 @@ import { ALL_DEVICES, DEVICE_MAP, deviceKey, deviceValue } from '../../agent/map
 import { ENDPOINT_MAP, endpointKey, endpointValue } from '../../agent/maps/endpoint.ts'
 import {
   FLOW_FLAGS,
-  FLOW_OTHER_MAP,
-  FLOW_TCP_MAP,
+  FLOW_MAPS,
   flowKey,
   type FlowKeyFields,
+  flowMapOf,
   flowValue,
   type FlowTuple,
   type FlowValueFields,
@@ -94,8 +94,7 @@ export class DatapathMaps {
     for (const name of [
       SERVICE_MAP.name,
       ENDPOINT_MAP.name,
-      FLOW_TCP_MAP.name,
-      FLOW_OTHER_MAP.name,
+      ...FLOW_MAPS.map(({ name }) => name),
       AFFINITY_MAP.name,
       MAPS.w_frag4_v1.name,
       DEVICE_MAP.name,
@@ -223,18 +222,22 @@ export class DatapathMaps {
     this.get(map).update(encoded(keyCodec, key), encoded(valueCodec, value))
   }
 
-  private flowMap(protocol: number): BpfMap {
-    return this.get(protocol === 6 ? FLOW_TCP_MAP.name : FLOW_OTHER_MAP.name)
-  }
-
-  /** All flow entries of both tables. */
-  flows(): [FlowKeyFields, FlowValueFields][] {
-    return [6, 17].flatMap((protocol) =>
-      [...this.flowMap(protocol).entries()].map(([key, value]): [FlowKeyFields, FlowValueFields] => [
+  /** All flow entries of all tables, and the table that each is in. */
+  flows(): [FlowKeyFields, FlowValueFields, table: string][] {
+    return FLOW_MAPS.flatMap(({ name }) =>
+      [...this.get(name).entries()].map(([key, value]): [FlowKeyFields, FlowValueFields, string] => [
         flowKey.decode(key),
         flowValue.decode(value),
+        name,
       ]),
     )
+  }
+
+  /** Entries that are not where the programs put such entries. */
+  misplacedFlows(): string[] {
+    return this.flows()
+      .filter((entry) => isMisplaced(...entry))
+      .map(([key, , table]) => `${tuple(key)} is in ${table}`)
   }
 
   /** One line per entry, sorted: `tcp A:1>B:2 => C:3>D:4 SNAT 8000s`, the last number its lifetime after the last packet. */
@@ -250,15 +253,15 @@ export class DatapathMaps {
 
   /** Change every flow entry; undefined removes it. */
   editFlows(edit: (key: FlowKeyFields, value: FlowValueFields) => FlowValueFields | undefined): void {
-    for (const [key, value] of this.flows()) {
+    for (const [key, value, table] of this.flows()) {
       const next = edit(key, value)
-      if (next === undefined) this.flowMap(key.protocol).delete(encoded(flowKey, key))
-      else this.flowMap(key.protocol).update(encoded(flowKey, key), encoded(flowValue, next))
+      if (next === undefined) this.get(table).delete(encoded(flowKey, key))
+      else this.get(table).update(encoded(flowKey, key), encoded(flowValue, next))
     }
   }
 
   addFlow(key: FlowKeyFields, value: FlowValueFields): void {
-    this.flowMap(key.protocol).update(encoded(flowKey, key), encoded(flowValue, value))
+    this.put(flowMapOf(key.protocol, value.flags).name, flowKey, key, flowValue, value)
   }
 
   affinities(): { client: bigint; serviceId: number; backendId: number; last: number }[] {
@@ -294,6 +297,10 @@ export class DatapathMaps {
     }
     return counted
   }
+}
+
+export function isMisplaced(key: FlowKeyFields, value: FlowValueFields, table: string): boolean {
+  return table !== flowMapOf(key.protocol, value.flags).name
 }
 
 function cidr(text: string): Cidr {

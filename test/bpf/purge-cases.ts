@@ -1,5 +1,5 @@
 import type { FlowKeyFields, FlowValueFields } from '../../agent/maps/flow.ts'
-import { FLOW_OTHER_MAP, FLOW_TCP_MAP, flowKey, flowValue } from '../../agent/maps/flow.ts'
+import { FLOW_MAPS, FLOW_OTHER_MAP, FLOW_SYN_MAP, FLOW_TCP_MAP, flowKey, flowValue } from '../../agent/maps/flow.ts'
 import { PURGE_MAP, PURGE_PROGRAM } from '../../agent/maps/purge.ts'
 import type { Address } from '../../agent/types/address.ts'
 import { systemClock } from '../../agent/lib/clock.ts'
@@ -15,8 +15,10 @@ export class PurgeWorld {
   private readonly closers: (() => void)[] = []
 
   constructor(maxEntries: { readonly tcp: number; readonly other: number }) {
-    const { tcp: w_flow4t_v1, other: w_flow4a_v1 } = maxEntries
-    this.object = BpfObject.open(objectPath('weft_tools'), { maxEntries: { w_flow4t_v1, w_flow4a_v1 } })
+    const { tcp, other } = maxEntries
+    this.object = BpfObject.open(objectPath('weft_tools'), {
+      maxEntries: { [FLOW_TCP_MAP.name]: tcp, [FLOW_SYN_MAP.name]: tcp, [FLOW_OTHER_MAP.name]: other },
+    })
     this.object.load()
     const ids = this.object.map(PURGE_MAP.name).mmap()
     const program = this.object.program(PURGE_PROGRAM)
@@ -39,19 +41,20 @@ export class PurgeWorld {
     })
   }
 
-  /** `count` entries in each table; service and backend are the number of the entry, modulo so many. */
+  /** Half of TCP is established. Service and backend are the number of the entry in its table, modulo so many. */
   fill(tcp: number, other: number, services: number, backends: number): void {
-    this.fillMap(this.object.map(FLOW_TCP_MAP.name), 6, tcp, services, backends)
+    this.fillMap(this.object.map(FLOW_TCP_MAP.name), 6, tcp / 2, services, backends)
+    this.fillMap(this.object.map(FLOW_SYN_MAP.name), 6, tcp / 2, services, backends)
     this.fillMap(this.object.map(FLOW_OTHER_MAP.name), 17, other, services, backends)
   }
 
-  /** Entries of both tables. */
+  /** Entries of all tables. */
   get size(): number {
-    return [FLOW_TCP_MAP, FLOW_OTHER_MAP].reduce((sum, { name }) => sum + this.object.map(name).dump().count, 0)
+    return FLOW_MAPS.reduce((sum, { name }) => sum + this.object.map(name).dump().count, 0)
   }
 
   flows(): [FlowKeyFields, FlowValueFields][] {
-    return [FLOW_TCP_MAP, FLOW_OTHER_MAP].flatMap(({ name }) => {
+    return FLOW_MAPS.flatMap(({ name }) => {
       const { keys, values, count } = this.object.map(name).dump()
       return Array.from({ length: count }, (_, i): [FlowKeyFields, FlowValueFields] => [
         flowKey.decode(keys, i * flowKey.size),

@@ -76,7 +76,7 @@ export class Roads {
 
   constructor(mode: Mode, { config = {}, flows = 4096 }: { config?: Config; flows?: number } = {}) {
     this.mode = mode
-    this.maxEntries = { w_flow4t_v1: flows, w_flow4a_v1: flows }
+    this.maxEntries = { w_flow4t_v1: flows, w_flow4s_v1: flows, w_flow4a_v1: flows }
     const spaces: Partial<Record<Space, number>> = {}
     for (const name of SPACES) {
       newNetns()

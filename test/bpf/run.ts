@@ -194,6 +194,7 @@ function runStep(world: World, test: Case, path: Path, step: Step, onTrial?: OnT
     [...changed(countersBefore, world.maps.counters())],
     counts === undefined ? [] : [counts].flat(),
   )
+  expectSame('misplaced flows', world.maps.misplacedFlows(), [])
   if (step.flows !== undefined) expectFlows(world.maps.flowLines(), [...step.flows].sort())
   step.check?.(world.maps, outcome.data)
 }

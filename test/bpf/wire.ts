@@ -60,7 +60,7 @@ export class Wire {
     )
     this.object = BpfObject.open(objectPath('weft_netdev'), {
       rodata: { cfg_snat_addr: be32(NODE_ADDRESS) },
-      maxEntries: { w_flow4t_v1: 4096, w_flow4a_v1: 4096 },
+      maxEntries: { w_flow4t_v1: 4096, w_flow4s_v1: 4096, w_flow4a_v1: 4096 },
     }).load()
     this.maps = new DatapathMaps((name) => this.object.map(name))
     this.attach('weft_from_netdev', 'n0', 'ingress')

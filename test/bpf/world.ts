@@ -66,6 +66,7 @@ const MAX_ENTRIES = {
   w_rnat4_v1: 1024,
   w_ep_v1: 1024,
   w_flow4t_v1: 8192,
+  w_flow4s_v1: 8192,
   w_flow4a_v1: 8192,
   w_aff4_v1: 1024,
   w_frag4_v1: 1024,
@@ -100,10 +101,18 @@ const PROGRAMS: Readonly<Record<Hook, { object: string; program: string; device:
   xdp: { object: 'weft_xdp', program: 'weft_xdp_uplink', device: 'up0' },
 }
 
+export interface WorldOptions {
+  /** Where an object is, by its name. */
+  readonly objects?: (name: string) => string
+  /** Of maps that are to have another size. */
+  readonly maxEntries?: Readonly<Record<string, number>>
+}
+
 /** A node in a network namespace of its own, with the datapath loaded but, for XDP, not attached to anything that has traffic. */
 export class World {
   readonly maps: DatapathMaps
   private readonly home: number
+  private readonly options: Required<WorldOptions>
   private readonly owned = new Map<string, BpfMap>()
   private readonly programs = new Map<string, BpfProgram>()
   private readonly closers: (() => void)[] = []
@@ -111,7 +120,8 @@ export class World {
   private records = 0
   private readonly devices = new Map<string, number>()
 
-  constructor() {
+  constructor({ objects = objectPath, maxEntries = {} }: WorldOptions = {}) {
+    this.options = { objects, maxEntries: { ...MAX_ENTRIES, ...maxEntries } }
     this.home = openSync('/proc/self/ns/net', 'r')
     newNetns()
     execFileSync('bash', ['-euc', NETWORK], { stdio: ['ignore', 'ignore', 'inherit'] })
@@ -169,14 +179,14 @@ export class World {
   private load(objectName: string, config: Config): void {
     const rodata = { cfg_snat_addr: be32(NODE), ...config }
     const reuseMaps = Object.fromEntries(this.owned)
-    const probe = BpfObject.open(objectPath(objectName))
+    const probe = BpfObject.open(this.options.objects(objectName))
     const has = new Set(probe.mapNames)
     probe.close()
     const pick = <T>(from: Readonly<Record<string, T>>) =>
       Object.fromEntries(Object.entries(from).filter(([name]) => has.has(name)))
-    const object = BpfObject.open(objectPath(objectName), {
+    const object = BpfObject.open(this.options.objects(objectName), {
       rodata,
-      maxEntries: pick(MAX_ENTRIES),
+      maxEntries: pick(this.options.maxEntries),
       reuseMaps: pick(reuseMaps),
     })
     try {

@@ -34,7 +34,7 @@ beforeEach(async () => {
     uplink: UPLINK,
     nodePorts: { first: 30000, last: 32767 },
     // Preallocated maps of full size cost a second of kernel time each.
-    mapSizes: { w_flow4t_v1: 1024, w_flow4a_v1: 1024, w_revsk4_v1: 1024, w_aff4_v1: 1024 },
+    mapSizes: { w_flow4t_v1: 1024, w_flow4s_v1: 1024, w_flow4a_v1: 1024, w_revsk4_v1: 1024, w_aff4_v1: 1024 },
   }
 })
 

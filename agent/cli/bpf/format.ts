@@ -56,7 +56,7 @@ export interface FlowRow {
   readonly serviceId: number
   readonly backendId: number
   readonly flags: readonly string[]
-  /** Seconds until it is forgotten; negative when it already is. */
+  /** Seconds until it is over; not above 0 when it is, and only waits for its entry to be taken. */
   readonly expiresIn: number
 }
 

@@ -1,4 +1,4 @@
-import { FLOW_FLAGS, FLOW_OTHER_MAP, FLOW_TCP_MAP, flowKey, flowValue } from '../../maps/flow.ts'
+import { FLOW_FLAGS, FLOW_MAPS, flowKey, flowValue } from '../../maps/flow.ts'
 import type { FlowTuple } from '../../maps/flow.ts'
 import { formatAddress } from '../../types/address.ts'
 import { protocolName } from '../../types/service.ts'
@@ -28,7 +28,7 @@ export function flowFlags(bits: number): string[] {
 /** All flows, both entries of each; `now` is CLOCK_MONOTONIC in seconds, the datapath's clock. */
 export function readFlows(open: OpenMap, now: number): FlowRow[] {
   const rows: FlowRow[] = []
-  for (const map of [FLOW_TCP_MAP, FLOW_OTHER_MAP]) {
+  for (const map of FLOW_MAPS) {
     const { keys, values, count } = open(map.name).dump()
     for (let i = 0; i < count; i++) {
       const key = flowKey.decode(keys, i * flowKey.size)

@@ -97,7 +97,7 @@ export function renderFlows(rows: readonly FlowRow[]): string {
       `${row.newSource} -> ${row.newDestination}`,
       String(row.serviceId),
       String(row.backendId),
-      `${row.expiresIn}s`,
+      row.expiresIn > 0 ? `${row.expiresIn}s` : 'expired',
       row.flags.join(','),
     ]),
   )

@@ -25,7 +25,7 @@ export function explainDrop(
 const HINTS: Readonly<Record<string, string>> = {
   'invalid-packet': 'headers contradict themselves or end too early',
   'frag-needed': 'the way is narrower than the packet, which may not be divided',
-  'flow-create-failed': 'the flow table took no entry: weft bpf ct list, mapSizes.flowsTcp and mapSizes.flowsAny',
+  'flow-create-failed': 'the flow table took no entry: weft bpf ct list, mapSizes.flowsTcp, flowsSyn and flowsAny',
   'nat-no-mapping': 'no source port is free for this backend, or the node has no address to send from',
   'no-fib': 'no route leads to the backend: ip route get BACKEND; weft status lists routes that are missing',
   'nat-unsupported-proto': 'neither TCP, UDP nor ping: it cannot leave with the address of the node',

@@ -1,7 +1,7 @@
 import { BACKEND_MAP, BACKEND_STATES, backendKey, backendValue } from '../../maps/backend.ts'
 import { encoded } from '../../maps/codec.ts'
 import type { FlowValueFields } from '../../maps/flow.ts'
-import { FLOW_OTHER_MAP, FLOW_TCP_MAP, flowKey, flowValue } from '../../maps/flow.ts'
+import { flowKey, flowMaps, flowValue } from '../../maps/flow.ts'
 import type { ServiceKey, ServiceValue } from '../../maps/service.ts'
 import { SERVICE_MAP, serviceKey, serviceValue, SVC_ALGORITHMS, SVC_SCOPES } from '../../maps/service.ts'
 import { SLOT_MAP, slotKey, slotValue } from '../../maps/slot.ts'
@@ -43,10 +43,13 @@ export class MapState {
 
   /** The flow that the packet belongs to, unless it is over. */
   flow(packet: Packet, now: number): FlowValueFields | undefined {
-    const map = this.#open(packet.protocol === 6 ? FLOW_TCP_MAP.name : FLOW_OTHER_MAP.name)
-    const value = map.lookup(encoded(flowKey, packet))
-    const flow = value === undefined ? undefined : flowValue.decode(value)
-    return flow !== undefined && flow.expires > now ? flow : undefined
+    for (const { name } of flowMaps(packet.protocol)) {
+      const value = this.#open(name).lookup(encoded(flowKey, packet))
+      if (value === undefined) continue
+      const flow = flowValue.decode(value)
+      return flow.expires > now ? flow : undefined
+    }
+    return undefined
   }
 
   /** What a packet is addressed to, as clients outside see it or those of this node. */

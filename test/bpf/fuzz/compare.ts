@@ -6,6 +6,7 @@ import { fold } from './model/checksum.ts'
 import { isClosing, sameTuple, turned } from './model/flows.ts'
 import { fragmentName } from './model/parse.ts'
 import { affinityName, type Flow, flowName, type State } from './model/state.ts'
+import { isMisplaced } from '../maps.ts'
 import type { Node } from './node.ts'
 
 /** Everything in which the maps differ from what the model remembers. */
@@ -14,7 +15,11 @@ export function differences(state: State, node: Node): string[] {
 }
 
 function flowDifferences(state: State, node: Node): string[] {
-  const got = new Map(node.world.maps.flows().map(([key, value]) => [flowName(key), flowLine(key, value)]))
+  const got = new Map<string, string>()
+  for (const [key, value, table] of node.world.maps.flows()) {
+    const wrong = isMisplaced(key, value, table) ? ` in ${table}` : got.has(flowName(key)) ? ' twice' : ''
+    got.set(flowName(key), flowLine(key, value) + wrong)
+  }
   const wanted = new Map([...state.flows].map(([name, flow]) => [name, flowLine(flow.key, valueOf(flow))]))
   return differing('flow', got, wanted)
 }

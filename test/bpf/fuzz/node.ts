@@ -1,14 +1,7 @@
 import { affinityKey, AFFINITY_MAP, affinityValue } from '../../../agent/maps/affinity.ts'
 import { DROP_REASONS } from '../../../agent/maps/drop-reasons.ts'
 import { encoded } from '../../../agent/maps/codec.ts'
-import {
-  FLOW_OTHER_MAP,
-  FLOW_TCP_MAP,
-  flowKey,
-  type FlowKeyFields,
-  type FlowTuple,
-  flowValue,
-} from '../../../agent/maps/flow.ts'
+import { flowKey, type FlowKeyFields, flowMaps, type FlowTuple, flowValue } from '../../../agent/maps/flow.ts'
 import {
   decodeCounter,
   METRIC_DIRECTIONS,
@@ -84,8 +77,9 @@ export class Node {
 
   /** What the entry says that a packet with this tuple finds. */
   flow(key: FlowKeyFields): { to: FlowTuple; backendId: number; last: number } | undefined {
-    const map = this.world.map(key.protocol === 6 ? FLOW_TCP_MAP.name : FLOW_OTHER_MAP.name)
-    const found = map.lookup(encoded(flowKey, key))
+    const found = flowMaps(key.protocol)
+      .map(({ name }) => this.world.map(name).lookup(encoded(flowKey, key)))
+      .find((value) => value !== undefined)
     if (found === undefined) return undefined
     const { source, destination, sourcePort, destinationPort, backendId, last } = flowValue.decode(found)
     return { to: { source, destination, sourcePort, destinationPort }, backendId, last }

@@ -66,6 +66,19 @@ export const DSR_RECEIVE: readonly Case[] = [
     ],
   },
   {
+    description: 'nothing behind the inner frame’s header: it cannot be unpacked',
+    ...here,
+    cuts: true,
+    steps: [
+      {
+        send: { ...arrives(packet, { told }), cut: 14 },
+        verdict: 'drop',
+        counts: 'DROP_WRITE_ERROR',
+        flows: [],
+      },
+    ],
+  },
+  {
     description: 'one that does not tell, of no known flow: unpacked and no more',
     ...here,
     steps: [{ send: arrives(data), verdict: 'pass', becomes: unpacked, flows: [] }],

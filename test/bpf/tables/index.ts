@@ -9,6 +9,7 @@ import { ICMP_ERRORS } from './icmp-errors.ts'
 import { ICMP_SENT } from './icmp-sent.ts'
 import { INSIDE } from './inside.ts'
 import { MASQUERADE } from './masquerade.ts'
+import { OPENING } from './opening.ts'
 import { PORTS } from './ports.ts'
 import { REFUSE } from './refuse.ts'
 import { SOURCE_RANGES } from './source-ranges.ts'
@@ -22,6 +23,7 @@ export const TABLES: readonly (readonly [subject: string, cases: readonly Case[]
   ['choosing', CHOOSE],
   ['devices', DEVICES],
   ['flow state', STATE],
+  ['flows that open', OPENING],
   ['source ports', PORTS],
   ['clients on this node', INSIDE],
   ['masquerading', MASQUERADE],

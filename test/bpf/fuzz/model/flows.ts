@@ -50,7 +50,7 @@ type TcpState = Pick<Flow, 'established' | 'finSelf' | 'reset'>
 
 function tcpAfter(flow: TcpState, packet: Packet): TcpState {
   return {
-    established: flow.established || !packet.syn,
+    established: flow.established || !(packet.syn || packet.rst),
     finSelf: flow.finSelf || packet.fin,
     reset: packet.rst || (flow.reset && (packet.syn || packet.fin)),
   }
