@@ -3,6 +3,7 @@ import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { ExplainReport, StatusReport } from '../../agent/api/types.ts'
 import { SERVICE_MAP } from '../../agent/maps/service.ts'
+import { eventually } from '../eventually.ts'
 import { AgentHost } from './agent-process.ts'
 import { EtcdProcess } from './etcd.ts'
 import { announce, announceEast, EAST_SERVICE, exportEast } from './mesh-fixture.ts'
@@ -71,7 +72,11 @@ async function inMaps(): Promise<string[]> {
 
 async function ready(agent: Awaited<ReturnType<AgentHost['start']>>): Promise<void> {
   await agent.until('both clusters are ready', ({ clusterMesh }) => clusterMesh.clusters.every((each) => each.ready))
-  expect(await inMaps()).toEqual([...EAST, ...SOUTH])
+  // Rows are there; what they lead to is written soon after.
+  await eventually(async () => expect(await inMaps()).toEqual([...EAST, ...SOUTH]), {
+    what: 'backends of both in the maps',
+    timeoutMs: 20_000,
+  })
 }
 
 describe('etcd', () => {

@@ -41,7 +41,7 @@ async function knock(): Promise<void> {
   )
 }
 
-test('drops are told as they happen, and by the next agent when this one is gone', async () => {
+test('drops are told as they happen, and by the next agent when this one is gone', { timeout: 120_000 }, async () => {
   let agent = await host.start()
   const monitor = host.follow(['monitor', '--socket', host.socket, '--type', 'drop', '-o', 'json'])
   await eventually(() => expect(monitor.stderr()).toContain('listening: drop\n'), { what: 'the start of the stream' })
