@@ -595,10 +595,9 @@ export const CONFIG = {
     variables: {
       cfg_any_s: { offset: 16, size: 4 },
       cfg_dsr_info_always: { offset: 40, size: 1 },
-      cfg_events: { offset: 65, size: 1 },
+      cfg_events: { offset: 64, size: 1 },
       cfg_hairpin_addr: { offset: 60, size: 4 },
       cfg_icmp_per_s: { offset: 68, size: 4 },
-      cfg_inside: { offset: 64, size: 1 },
       cfg_maglev_seed: { offset: 52, size: 4 },
       cfg_masq_list: { offset: 42, size: 1 },
       cfg_masquerade: { offset: 41, size: 1 },

@@ -4,6 +4,7 @@
 
 #include "ctx.h"
 #include "device_maps.h"
+#include "endpoint.h"
 #include "runtime_maps.h"
 
 #define DEVICE_AF_INET 2
@@ -58,6 +59,12 @@ __noinline __u32 device_source(ctx_t *ctx, __u32 daddr)
 		return addr;
 	dev = device_lookup(fib.ifindex);
 	return dev && dev->addr ? dev->addr : addr;
+}
+
+/* An address of the node itself, on whatever device. */
+static __always_inline bool device_is_own(__be32 addr)
+{
+	return addr == cfg_snat_addr || ep_is_host(addr);
 }
 
 /* The node's address on a device. */

@@ -18,11 +18,6 @@ static __always_inline bool dsr_is_outer(const struct pkt *p)
 	return p->key.dport == bpf_htons(GENEVE_PORT) && p->key.proto == IPPROTO_UDP;
 }
 
-static __always_inline bool dsr_is_own_address(__be32 addr)
-{
-	return addr == cfg_snat_addr || ep_is_host(addr);
-}
-
 #ifndef WEFT_XDP
 
 /* Beyond this there is no option: 63 words, of which each option has one at least. */
@@ -69,11 +64,12 @@ static __always_inline int dsr_parse(ctx_t *ctx, const struct pkt *p, struct dsr
 	struct geneve_hdr *geneve = pkt_header(ctx, off, sizeof(*geneve));
 	struct ipc_val *sender = ipc_lookup(p->key.saddr);
 	__be16 proto, *type;
+	struct iphdr *ip;
 
 	/* Who may say where an answer is to come from must be one of us. */
 	if (!sender || !(sender->flags & IPC_IS_NODE))
 		return -DROP_BAD_SOURCE;
-	if (!geneve || geneve->ver_words >> 6)
+	if (!geneve || off + sizeof(*geneve) > sizeof(struct ethhdr) + p->tot_len || geneve->ver_words >> 6)
 		return -DROP_INVALID_PACKET;
 	vni = bpf_ntohl(geneve->vni) >> 8;
 	if (vni != GENEVE_VNI_WORLD && vni != GENEVE_VNI_WORLD_V4)
@@ -95,6 +91,10 @@ static __always_inline int dsr_parse(ctx_t *ctx, const struct pkt *p, struct dsr
 	if (proto != bpf_htons(ETH_P_IP))
 		return -DROP_INVALID_PACKET;
 	told->room = off - sizeof(struct ethhdr);
+	/* What fills the frame up behind the outer packet is not carried by it. */
+	ip = pkt_header(ctx, off & 0x1ff, sizeof(*ip));
+	if (!ip || told->room + sizeof(*ip) > p->tot_len || told->room + bpf_ntohs(ip->tot_len) > p->tot_len)
+		return -DROP_INVALID_PACKET;
 	return 1;
 }
 

@@ -21,6 +21,7 @@ static __always_inline int egress_own(ctx_t *ctx, struct pkt *p, struct flow_val
 		return CTX_PASS;
 	*done = true;
 	p->say_inward = true;
+	p->say_from = p->key.daddr;
 	return found < 0 ? found : forward_late(ctx, p, rw);
 }
 
@@ -83,8 +84,10 @@ static __always_inline bool egress_holds(ctx_t *ctx, struct flow_val *flow, stru
 /* What cannot be translated must not leave with an address that means nothing where it goes. */
 static __always_inline int egress_other(const struct pkt *p, int parsed)
 {
-	if (parsed < 0 || !masq_wanted(p->key.saddr, p->key.daddr))
+	if (!masq_wanted(p->key.saddr, p->key.daddr))
 		return CTX_PASS;
+	if (parsed < 0)
+		return parsed;
 	return parsed == PARSE_FRAGMENT ? -DROP_FRAG_NOT_FOUND : -DROP_NAT_UNSUPPORTED_PROTO;
 }
 

@@ -9,9 +9,6 @@
 /* Where a pod that is its own backend sees its own requests come from. Network order; 169.254.42.1. */
 const volatile __be32 cfg_hairpin_addr = bpf_htonl(0xa9fe2a01);
 
-/* Whether packets of clients here are translated at all. Off where a model of the walk does not know them. */
-const volatile bool cfg_inside = true;
-
 /* As inside.h's callers see a service: by the view for inside where there are two. */
 static __always_inline struct svc_val *inside_service(const struct flow_key *key)
 {
@@ -71,7 +68,7 @@ static __always_inline int inside_new(ctx_t *ctx, struct pkt *p, const struct fl
 	__u32 id;
 	int err;
 
-	if (!cfg_inside || pkt_is_syn_ack(p) || p->key.proto == IPPROTO_ICMP || p->kind == PKT_ICMP_ERROR)
+	if (pkt_is_syn_ack(p) || p->key.proto == IPPROTO_ICMP || p->kind == PKT_ICMP_ERROR)
 		return 0;
 	svc = inside_service(&p->key);
 	if (!svc)

@@ -50,7 +50,9 @@ static __always_inline bool masq_wanted(__be32 saddr, __be32 daddr)
 /* Says by itself that it answers, flow or not. */
 static __always_inline bool masq_is_answer(const struct pkt *p)
 {
-	return pkt_is_syn_ack(p) || p->kind == PKT_ICMP_ERROR || (p->key.proto == IPPROTO_ICMP && !p->key.sport);
+	if (p->key.proto == IPPROTO_ICMP && !p->key.sport && (p->answer || p->kind == PKT_LATER_FRAGMENT))
+		return true;
+	return pkt_is_syn_ack(p) || p->kind == PKT_ICMP_ERROR;
 }
 
 /*

@@ -35,10 +35,10 @@ static __always_inline int ns_emit(ctx_t *ctx, struct pkt *p, const struct flow_
 	return pkt_rewrite(ctx, p, rw, false) ?: CTX_PASS;
 }
 
-/* Nothing but frontends is on this address. Never the node's own, which most that gets here is for. */
+/* Nothing but frontends is on this address. Never one of the node's own: most that gets here is for the first of them. */
 static __always_inline bool ns_is_kept(const struct pkt *p)
 {
-	return p->key.daddr != cfg_snat_addr && svc_is_wildcard_drop(p->key.daddr);
+	return p->key.daddr != cfg_snat_addr && svc_is_wildcard_drop(p->key.daddr) && !ep_is_host(p->key.daddr);
 }
 
 /* Not TCP, UDP, echo or an error about them, or no IP at all. Nothing of it is for a service. */
@@ -178,7 +178,7 @@ static __always_inline int ns_fragment(const struct pkt *p)
  */
 static __always_inline bool ns_is_own_answer(const struct pkt *p)
 {
-	return pkt_is_syn_ack(p) && p->key.daddr == cfg_snat_addr && bpf_ntohs(p->key.dport) < cfg_snat_port_min;
+	return pkt_is_syn_ack(p) && bpf_ntohs(p->key.dport) < cfg_snat_port_min && device_is_own(p->key.daddr);
 }
 
 /*
@@ -228,7 +228,7 @@ static __always_inline int ns_ingress(ctx_t *ctx, struct pkt *p, bool *done)
 		return parsed < 0 ? parsed : ns_other(p);
 	if (ns_is_own_answer(p) && !here_is_used(clock_s()))
 		return CTX_PASS;
-	if (unlikely(dsr_is_outer(p)) && dsr_is_own_address(p->key.daddr)) {
+	if (unlikely(dsr_is_outer(p)) && device_is_own(p->key.daddr)) {
 #ifdef WEFT_XDP
 		return CTX_LEAVE;
 #else
@@ -247,10 +247,7 @@ static __always_inline int ns_ingress(ctx_t *ctx, struct pkt *p, bool *done)
 	if (!flow || (flow->flags & (FLOW_REV | FLOW_LOCAL)) == (FLOW_REV | FLOW_LOCAL) || !ns_flow_holds(ctx, flow, p, now))
 		return ns_unknown(ctx, p, flow, now, done);
 	*done = true;
-	if (flow->flags & FLOW_REV) {
-		p->say_from = cfg_snat_addr;
-		p->answer = true;
-	}
+	p->answer = !!(flow->flags & FLOW_REV);
 	p->hide_reporter = (flow->flags & (FLOW_REV | FLOW_SNAT)) == FLOW_SNAT;
 	rw = flow->rw;
 	return ns_emit(ctx, p, &rw, flow->flags);

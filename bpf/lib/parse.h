@@ -29,8 +29,11 @@ static __always_inline void pkt_ports(struct pkt *p, const void *l4, __u8 proto)
 	__builtin_memcpy((void *)&p->key + __builtin_offsetof(struct flow_key, sport), &word, sizeof(word));
 }
 
-static __always_inline int pkt_parse_l4(ctx_t *ctx, struct pkt *p, __u8 proto)
+/* `room`: bytes behind the IP header. Of the first of several fragments the rest is elsewhere. */
+static __always_inline int pkt_parse_l4(ctx_t *ctx, struct pkt *p, __u8 proto, __u32 room)
 {
+	__u32 len;
+
 	if (proto == IPPROTO_TCP) {
 		struct tcphdr *tcp = pkt_header(ctx, pkt_l4_off(p), sizeof(*tcp));
 
@@ -39,6 +42,9 @@ static __always_inline int pkt_parse_l4(ctx_t *ctx, struct pkt *p, __u8 proto)
 		pkt_ports(p, tcp, proto);
 		p->l4_check = tcp->check;
 		p->tcp_flags = ((__u8 *)tcp)[13];
+		len = (((__u8 *)tcp)[12] >> 4) * 4;
+		if (unlikely(len < sizeof(*tcp)))
+			return -DROP_INVALID_PACKET;
 	} else {
 		struct udphdr *udp = pkt_header(ctx, pkt_l4_off(p), sizeof(*udp));
 
@@ -46,7 +52,12 @@ static __always_inline int pkt_parse_l4(ctx_t *ctx, struct pkt *p, __u8 proto)
 			return -DROP_INVALID_PACKET;
 		pkt_ports(p, udp, proto);
 		p->l4_check = udp->check;
+		len = bpf_ntohs(udp->len);
+		if (unlikely(len < sizeof(*udp)))
+			return -DROP_INVALID_PACKET;
 	}
+	if (unlikely(len > room) && !p->more_fragments)
+		return -DROP_INVALID_PACKET;
 	return PARSE_OK;
 }
 
@@ -114,6 +125,7 @@ __noinline int pkt_parse_icmp(ctx_t *ctx, struct pkt *p)
 		return PARSE_OK;
 	case ICMP_ECHO_REPLY:
 		p->key.dport = icmp->id;
+		p->answer = true;
 		return PARSE_OK;
 	case ICMP_UNREACHABLE:
 	case ICMP_TIME_EXCEEDED:
@@ -127,7 +139,7 @@ __noinline int pkt_parse_icmp(ctx_t *ctx, struct pkt *p)
 static __always_inline int pkt_parse(ctx_t *ctx, struct pkt *p)
 {
 	struct ethhdr *eth = pkt_header(ctx, 0, sizeof(*eth) + sizeof(struct iphdr));
-	__u32 ihl, l4_len, tot_len;
+	__u32 ihl, l4_len, tot_len, len;
 	struct iphdr *ip;
 	__u16 frag;
 	__u8 first, proto;
@@ -155,6 +167,11 @@ static __always_inline int pkt_parse(ctx_t *ctx, struct pkt *p)
 	/* Version 4, and five words at least. */
 	if ((__u8)(first - 0x45) > 0x0a)
 		return -DROP_INVALID_PACKET;
+	/* Segments merged beyond 64 KiB say 0. Padding behind a shorter packet must not be read as its header. */
+	len = ctx_len(ctx) - sizeof(*eth);
+	tot_len = p->tot_len || len <= 0xffff ? p->tot_len : len;
+	if (unlikely(tot_len > len || tot_len < ihl))
+		return -DROP_INVALID_PACKET;
 	if (unlikely(frag & (IP_MORE_FRAGMENTS | IP_OFFSET))) {
 		p->ip_id = ip->id;
 		p->more_fragments = !(frag & IP_OFFSET);
@@ -164,11 +181,9 @@ static __always_inline int pkt_parse(ctx_t *ctx, struct pkt *p)
 		}
 	}
 
-	/* Segments merged beyond 64 KiB say 0. Padding behind a shorter packet must not be read as its header. */
-	tot_len = p->tot_len || ctx_len(ctx) <= 0xffff ? p->tot_len : ctx_len(ctx);
 	if (tot_len < ihl + l4_len)
 		return -DROP_INVALID_PACKET;
-	return proto == IPPROTO_ICMP ? pkt_parse_icmp(ctx, p) : pkt_parse_l4(ctx, p, proto);
+	return proto == IPPROTO_ICMP ? pkt_parse_icmp(ctx, p) : pkt_parse_l4(ctx, p, proto, tot_len - ihl);
 }
 
 #endif /* WEFT_PARSE_H */

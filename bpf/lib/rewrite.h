@@ -27,18 +27,28 @@ static __always_inline int rewrite_ip(ctx_t *ctx, const struct pkt *p, __be32 sa
 static __always_inline int rewrite_echo(ctx_t *ctx, const struct pkt *p, const struct flow_rw *rw, bool hop)
 {
 	struct icmp_hdr *icmp = ctx_data(ctx) + pkt_l4_off(p);
+	__be16 old;
 
 	if ((void *)(icmp + 1) > ctx_data_end(ctx))
 		return -DROP_WRITE_ERROR;
+	old = icmp->id;
 	icmp->id = icmp->type == ICMP_ECHO_REQUEST ? rw->sport : rw->dport;
-	icmp->check = csum_apply(p->l4_check, rw->csum_port);
+	icmp->check = csum_apply(p->l4_check, csum_plus16(icmp->id) + csum_minus16(old));
 	return rewrite_ip(ctx, p, rw->saddr, rw->daddr, rw->csum_addr, hop);
+}
+
+/* What changes in a quote by its ports; of an echo there is one in it, the identifier, whatever the flow says of the other. */
+static __always_inline __u32 rewrite_quoted_ports(const struct pkt *p, const struct flow_rw *rw)
+{
+	if (p->key.proto != IPPROTO_ICMP)
+		return rw->csum_port;
+	return csum_plus16(rw->dport) + csum_minus16(p->key.dport);
 }
 
 /* The checksum of a quoted packet, if it has one and the quote reaches so far. Returns what changes in the message by it. */
 static __always_inline __u32 rewrite_quoted_check(ctx_t *ctx, const struct pkt *p, const struct flow_rw *rw)
 {
-	__u32 diff = (__u32)rw->csum_addr + rw->csum_port;
+	__u32 diff = rewrite_quoted_ports(p, rw);
 	__u32 off = pkt_quote_l4_off(p);
 	__u16 *check, old, sum;
 
@@ -54,7 +64,7 @@ static __always_inline __u32 rewrite_quoted_check(ctx_t *ctx, const struct pkt *
 	old = *check;
 	if (p->key.proto == IPPROTO_UDP && !old)
 		return 0;
-	sum = csum_apply(old, p->key.proto == IPPROTO_ICMP ? rw->csum_port : diff);
+	sum = csum_apply(old, p->key.proto == IPPROTO_ICMP ? diff : diff + rw->csum_addr);
 	if (p->key.proto == IPPROTO_UDP && !sum)
 		sum = 0xffff;
 	*check = sum;
@@ -85,7 +95,7 @@ __noinline int rewrite_icmp_error(ctx_t *ctx, const struct pkt *p, const struct 
 
 	if (!p || !rw)
 		return -DROP_WRITE_ERROR;
-	sum = rw->csum_port + rewrite_quoted_check(ctx, p, rw);
+	sum = rewrite_quoted_ports(p, rw) + rewrite_quoted_check(ctx, p, rw);
 	icmp = ctx_data(ctx) + pkt_l4_off(p);
 	quote = (void *)(icmp + 1);
 	if ((void *)(quote + 1) > ctx_data_end(ctx))

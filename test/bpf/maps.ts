@@ -65,6 +65,8 @@ export interface PrefixSpec {
   readonly tunnel?: string
   readonly isNode?: boolean
   readonly takesDsr?: boolean
+  /** That of a node where nothing is said. */
+  readonly identity?: number
 }
 
 export interface DeviceSpec {
@@ -113,7 +115,16 @@ export class DatapathMaps {
   }
 
   forgetClientsHere(): void {
-    this.get(MAPS.w_here_v1.name).update(encoded(slotKey, 0), encoded(slotValue, 0))
+    this.expectClientsHere(0)
+  }
+
+  /** Until when, in seconds. */
+  expectClientsHere(until: number): void {
+    this.get(MAPS.w_here_v1.name).update(encoded(slotKey, 0), encoded(slotValue, until))
+  }
+
+  clientsHereUntil(): number {
+    return slotValue.decode(this.get(MAPS.w_here_v1.name).lookup(encoded(slotKey, 0)) ?? Buffer.alloc(slotValue.size))
   }
 
   addBackend(spec: BackendSpec): void {
@@ -186,10 +197,10 @@ export class DatapathMaps {
     this.put(ENDPOINT_MAP.name, endpointKey, address(text), endpointValue, { identity: 1, isHost })
   }
 
-  addPrefix({ prefix, tunnel, isNode = false, takesDsr = false }: PrefixSpec): void {
+  addPrefix({ prefix, tunnel, isNode = false, takesDsr = false, identity = 6 }: PrefixSpec): void {
     this.usedPrefixes.add(prefix)
     const peer = tunnel === undefined ? undefined : address(tunnel)
-    const value = { identity: 6, clusterId: 1, remoteCluster: false, tunnel: peer, isNode, takesDsr }
+    const value = { identity, clusterId: 1, remoteCluster: false, tunnel: peer, isNode, takesDsr }
     this.put(IPCACHE_MAP.name, ipcacheKey, cidr(prefix), ipcacheValue, value)
   }
 

@@ -34,6 +34,10 @@ export interface PacketSpec {
   readonly ihl?: number
   /** Total length field in place of the right one. */
   readonly totalLength?: number
+  /** UDP: the datagram's length, in place of the right one. */
+  readonly udpLength?: number
+  /** TCP: words of header, in place of the right number. */
+  readonly doff?: number
   /** All of it in Geneve, behind an Ethernet header of its own. */
   readonly geneve?: GeneveSpec | undefined
 }
@@ -121,10 +125,10 @@ function buildL4(spec: PacketSpec): Buffer {
   header.writeUInt16BE(spec.sport ?? DEFAULTS.sport, 0)
   header.writeUInt16BE(spec.dport ?? DEFAULTS.dport, 2)
   if (proto === 'udp') {
-    header.writeUInt16BE(8 + payload.length, 4)
+    header.writeUInt16BE(spec.udpLength ?? 8 + payload.length, 4)
   } else {
     header.writeUInt32BE(1000, 4)
-    header[12] = 5 << 4
+    header[12] = (spec.doff ?? 5) << 4
     header[13] = [...(spec.flags ?? DEFAULTS.flags)].reduce((bits, flag) => bits | (TCP_FLAGS[flag] ?? 0), 0)
     header.writeUInt16BE(0xfaf0, 14)
   }

@@ -150,6 +150,10 @@ export class World {
     return this.devices.get(PROGRAMS[hook].device) ?? 0
   }
 
+  deviceIndex(name: string): number {
+    return this.devices.get(name) ?? 0
+  }
+
   map(name: string): BpfMap {
     const map = this.owned.get(name)
     if (map === undefined) throw new Error(`no map ${name}`)

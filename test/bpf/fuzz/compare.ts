@@ -11,7 +11,14 @@ import type { Node } from './node.ts'
 
 /** Everything in which the maps differ from what the model remembers. */
 export function differences(state: State, node: Node): string[] {
-  return [...flowDifferences(state, node), ...fragmentDifferences(state, node), ...affinityDifferences(state, node)]
+  const until = node.world.maps.clientsHereUntil()
+  const clients = { got: new Map([['', String(until)]]), wanted: new Map([['', String(state.clientsHereUntil)]]) }
+  return [
+    ...flowDifferences(state, node),
+    ...fragmentDifferences(state, node),
+    ...affinityDifferences(state, node),
+    ...differing('clients here until', clients.got, clients.wanted),
+  ]
 }
 
 function flowDifferences(state: State, node: Node): string[] {
@@ -60,8 +67,14 @@ export function differing(
 function flagsOf(flow: Flow): number {
   const set: readonly (readonly [boolean, number])[] = [
     [flow.reverse, FLOW_FLAGS.REV],
-    [!flow.here, FLOW_FLAGS.SNAT],
-    [flow.here, FLOW_FLAGS.LOCAL],
+    [flow.kind === 'snat' || flow.kind === 'masquerade', FLOW_FLAGS.SNAT],
+    [flow.kind === 'local', FLOW_FLAGS.LOCAL],
+    [flow.kind === 'dsr', FLOW_FLAGS.DSR],
+    [flow.tells, FLOW_FLAGS.DSR_INFO],
+    [flow.kind === 'masquerade', FLOW_FLAGS.MASQ],
+    [flow.kind === 'inside', FLOW_FLAGS.CLIENT_HERE],
+    [flow.kind === 'hairpin', FLOW_FLAGS.HAIRPIN],
+    [flow.kind === 'direct', FLOW_FLAGS.DIRECT],
     [flow.established, FLOW_FLAGS.ESTABLISHED],
     [flow.finSelf, FLOW_FLAGS.FIN_SELF],
     [flow.finTwin, FLOW_FLAGS.FIN_TWIN],
@@ -92,11 +105,12 @@ function flowLine(key: FlowKeyFields, value: Comparable): string {
   return `=> ${ends(value)} ${flags.join(' ')} service ${serviceId} backend ${backendId} times ${times}${sums}`
 }
 
-/** Differences are noted as the words lie in memory: the other way round. */
+/** Differences are noted as the words lie in memory: the other way round. By DSR the source stays. */
 function areSumsRight(key: FlowTuple, value: Comparable): boolean {
   if (value.addressDiff === undefined || value.portDiff === undefined) return true
+  const source = (value.flags & FLOW_FLAGS.DSR) === 0 ? value.source : key.source
   const halves = (address: number): number => (address >>> 16) + (address & 0xffff)
-  const addresses = halves(value.source) + halves(value.destination)
+  const addresses = halves(source) + halves(value.destination)
   const before = halves(key.source) + halves(key.destination)
   const ports = value.sourcePort + value.destinationPort
   const beforePorts = key.sourcePort + key.destinationPort
@@ -117,6 +131,7 @@ export function halves(state: State, now: number): string[] {
     .filter(
       (flow) =>
         !flow.reverse &&
+        flow.kind !== 'dsr' &&
         flow.expires > now &&
         !isClosing(flow) &&
         !state.flows.has(flowName(turned(flow.to, flow.key.protocol))),
@@ -129,7 +144,7 @@ export function collisions(state: State, now: number): string[] {
   const seen = new Map<string, Flow>()
   const found: string[] = []
   for (const flow of state.flows.values()) {
-    if (flow.reverse || flow.expires <= now || isClosing(flow)) continue
+    if (flow.reverse || flow.kind === 'dsr' || flow.expires <= now || isClosing(flow)) continue
     const name = flowName({ ...flow.to, protocol: flow.key.protocol })
     const other = seen.get(name)
     const answered = state.flows.get(flowName(turned(flow.to, flow.key.protocol)))

@@ -1,20 +1,21 @@
-import type { FlowTuple } from '../../../agent/maps/flow.ts'
-import { formatAddress } from '../../../agent/types/address.ts'
 import { build, type IcmpSpec, type PacketSpec } from '../packet.ts'
-import { NODE, NODE_MAC, POD, POD_GATEWAY_MAC, POD_MAC, ROUTER_MAC } from '../world.ts'
+import { NODE, NODE2, POD } from '../world.ts'
+import { encapsulated } from './capsules.ts'
+import { CLIENT_PORTS, CLIENTS, ofKey } from './ends.ts'
 import { turned } from './model/flows.ts'
-import type { Hook } from './model/outcome.ts'
 import type { Flow, State } from './model/state.ts'
+import { at, type Draft, placed } from './places.ts'
 import type { Rng } from './rng.ts'
 import type { Scene } from './scene.ts'
 
-const CLIENTS = ['192.0.2.10', '192.0.2.10', '192.0.2.11', '203.0.113.5', '172.18.0.3', '172.18.0.44', NODE, POD]
-const ODD_CLIENTS = ['127.0.0.1', '224.0.0.9', '0.1.2.3', '255.255.255.255', '10.8.0.9', '10.2.0.7']
-const CLIENT_PORTS = [40000, 40000, 40001, 40002, 40008, 6081, 1024, 32767, 32768, 65535, 0]
+const ODD_CLIENTS = ['127.0.0.1', '224.0.0.9', '0.1.2.3', '255.255.255.255', '10.8.0.9', '10.2.0.7', '10.7.0.9', NODE2]
 const TCP_FLAGS = ['S', 'S', 'S', 'A', 'A', 'AP', 'SA', 'FA', 'FA', 'R', 'RA', 'SF', 'SR', '', 'FR', 'F']
 const TTLS = [64, 64, 64, 64, 64, 64, 255, 2, 1, 0]
 const LENGTHS = [0, 0, 1, 4, 7, 40, 500]
 const DATAGRAMS = [1, 2, 3]
+/** Far from here, and other nodes and pods. */
+const WORLD = ['203.0.113.5', '203.0.113.9', '192.0.2.10', '10.1.0.190', '10.2.0.7', '172.18.0.3', '8.8.8.8', '0.0.0.0']
+const WORLD_PORTS = [443, 53, 8080, 40000, 40001]
 const ERRORS = [
   [3, 4],
   [3, 3],
@@ -24,45 +25,29 @@ const ERRORS = [
   [5, 1],
 ] as const
 
-/** A frame before it is damaged, and where it enters. */
-export interface Draft {
-  readonly spec: PacketSpec
-  readonly hook: Hook
-}
-
-/** Towards a service, an answer, an echo, an error about a flow, or a fragment of any of them. */
+/**
+ * Towards a service, by who is outside, a pod or the node; between a pod and the world; an answer, an echo, an error about a
+ * flow; a fragment of any of them; or any of them from another node, encapsulated.
+ */
 export function draft(rng: Rng, scene: Scene, state: State): Draft {
   const flows = [...state.flows.values()]
   const known = flows.length > 0 && rng.chance(0.6) ? rng.pick(flows) : undefined
+  if (rng.chance(scene.ofPeers ? 0.4 : 0.07)) return encapsulated(rng, scene, known, (from) => plain(rng, from))
+  if (rng.chance(0.11)) return error(rng, scene, known)
+  if (rng.chance(0.03)) return placed(rng, { ...echo(rng, scene), ...common(rng) }, undefined)
   const kind = rng.below(100)
-  if (kind < 12) return error(rng, scene, known)
-  if (kind < 15) return enter(rng, { ...echo(rng, scene), ...common(rng) }, undefined)
-  const ends = known === undefined ? request(rng, scene) : ofFlow(known.key)
+  if (known !== undefined) return placed(rng, plain(rng, ofKey(known.key)), known)
+  if (kind < 24) return at(rng, rng.chance(0.85) ? 'pod' : 'egress', plain(rng, { ...request(rng, scene), src: POD }))
+  if (kind < 32) return at(rng, 'egress', plain(rng, { ...request(rng, scene), src: rng.pick([NODE, NODE2]) }))
+  if (kind < 50) return at(rng, rng.chance(0.9) ? 'egress' : 'pod', plain(rng, worldwards(rng)))
+  if (kind < 57) return at(rng, rng.chance(0.5) ? 'ingress' : 'xdp', plain(rng, podwards(rng)))
+  return placed(rng, plain(rng, request(rng, scene)), undefined)
+}
+
+/** With all that does not say between whom it is; a fragment now and then. */
+function plain(rng: Rng, ends: PacketSpec): PacketSpec {
   const spec = { ...ends, ...common(rng), flags: rng.pick(TCP_FLAGS) }
-  return enter(rng, rng.chance(0.12) ? fragmented(rng, spec) : spec, known)
-}
-
-function enter(rng: Rng, spec: PacketSpec, known: Flow | undefined): Draft {
-  const answersHere = known?.reverse === true && known.here ? rng.chance(0.85) : rng.chance(0.08)
-  if (!answersHere) {
-    return { spec: { ...spec, smac: ROUTER_MAC, dmac: NODE_MAC }, hook: rng.chance(0.5) ? 'ingress' : 'xdp' }
-  }
-  if (rng.chance(0.5)) return { spec: { ...spec, smac: NODE_MAC, dmac: ROUTER_MAC }, hook: 'egress' }
-  return { spec: { ...spec, smac: POD_MAC, dmac: POD_GATEWAY_MAC }, hook: 'pod' }
-}
-
-function protocolName(protocol: number): 'tcp' | 'udp' {
-  return protocol === 6 ? 'tcp' : 'udp'
-}
-
-function ofFlow(tuple: FlowTuple & { readonly protocol: number }): PacketSpec {
-  return {
-    src: formatAddress(tuple.source),
-    dst: formatAddress(tuple.destination),
-    sport: tuple.sourcePort,
-    dport: tuple.destinationPort,
-    proto: protocolName(tuple.protocol),
-  }
+  return rng.chance(0.12) ? fragmented(rng, spec) : spec
 }
 
 function request(rng: Rng, scene: Scene): PacketSpec {
@@ -77,6 +62,18 @@ function request(rng: Rng, scene: Scene): PacketSpec {
   }
 }
 
+function worldwards(rng: Rng): PacketSpec {
+  const [dst, id] = [rng.pick(WORLD), rng.pick(CLIENT_PORTS)]
+  const proto = rng.pick(['tcp', 'tcp', 'udp', 'udp', 'icmp', 'sctp'] as const)
+  const icmp: IcmpSpec = { type: rng.pick([8, 8, 8, 0, 13]), id }
+  return { src: POD, dst, sport: id, dport: rng.pick(WORLD_PORTS), proto, icmp }
+}
+
+function podwards(rng: Rng): PacketSpec {
+  const proto = rng.pick(['tcp', 'udp'] as const)
+  return { src: rng.pick(WORLD), dst: POD, sport: rng.pick(WORLD_PORTS), dport: rng.pick([8080, 80, 40000]), proto }
+}
+
 function echo(rng: Rng, scene: Scene): PacketSpec {
   const icmp: IcmpSpec = { type: rng.pick([8, 0, 13]), id: rng.pick(CLIENT_PORTS) }
   return { src: rng.pick(CLIENTS), dst: rng.pick(scene.services).address, proto: 'icmp', icmp }
@@ -85,12 +82,14 @@ function echo(rng: Rng, scene: Scene): PacketSpec {
 /** About a packet as it left for who reports now; or about one that nobody sent. */
 function error(rng: Rng, scene: Scene, known: Flow | undefined): Draft {
   const [type, code] = rng.pick(ERRORS)
-  const asked = known === undefined ? request(rng, scene) : ofFlow(turned(known.key, known.key.protocol))
+  const asked = known === undefined ? request(rng, scene) : ofKey(turned(known.key, known.key.protocol))
   const quote: PacketSpec = { ...asked, ...common(rng), flags: rng.pick(TCP_FLAGS) }
   const bytes = rng.pick([0, 4, 8, 8, 16, 18, 20, 28])
   const icmp: IcmpSpec = { type, code, quote, quoteBytes: bytes, mtu: 1400 }
   const reporter = rng.chance(0.5) ? quote.dst : rng.pick(['203.0.113.1', '172.18.0.3'])
-  return enter(rng, { ...common(rng), src: reporter, dst: quote.src, proto: 'icmp', icmp }, known)
+  const spec: PacketSpec = { ...common(rng), src: reporter, dst: quote.src, proto: 'icmp', icmp }
+  if (!rng.chance(0.1)) return placed(rng, spec, known)
+  return encapsulated(rng, scene, known, () => spec)
 }
 
 function fragmented(rng: Rng, spec: PacketSpec): PacketSpec {
@@ -107,7 +106,7 @@ function fragmented(rng: Rng, spec: PacketSpec): PacketSpec {
 }
 
 function common(rng: Rng): Partial<PacketSpec> {
-  const length = rng.chance(0.02) ? 1380 + rng.below(320) : rng.pick(LENGTHS)
+  const length = rng.chance(0.03) ? 1280 + rng.below(420) : rng.pick(LENGTHS)
   return {
     ttl: rng.pick(TTLS),
     tos: rng.chance(0.1) ? rng.below(256) : 0,

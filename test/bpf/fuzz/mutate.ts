@@ -1,5 +1,6 @@
-import { pseudoHeader, sum } from './model/checksum.ts'
-import { ETH, ICMP, TCP, UDP } from './model/parse.ts'
+import { geneveAt, headerEnd, innerAt, layoutOf, transportSum } from './layout.ts'
+import { sum } from './model/checksum.ts'
+import { ETH, UDP } from './model/parse.ts'
 import type { Rng } from './rng.ts'
 
 /** One way to damage a frame. */
@@ -32,27 +33,52 @@ function byteAt(name: string, at: number, value: number, mask: number): Mutation
   })
 }
 
-function headerEnd(frame: Buffer): number {
-  return ETH + (frame[ETH]! & 15) * 4
-}
-
 /** What happens to a frame on its way here: mostly nothing. */
 export function mutations(rng: Rng): Mutation[] {
   if (rng.chance(0.5)) return []
   const chosen = Array.from({ length: 1 + rng.below(3) }, () => mutation(rng))
-  // A damaged frame whose sums are right again goes further.
-  return rng.chance(0.5) ? [...chosen, { name: 'sums right again', apply: settled }] : chosen
+  // A damaged frame whose lengths and sums are right again goes further.
+  if (rng.chance(0.3)) chosen.push({ name: 'lengths right again', apply: measured })
+  if (rng.chance(0.5)) chosen.push({ name: 'sums right again', apply: settled })
+  return chosen
+}
+
+/** To what an encapsulated frame carries. */
+function inside({ name, apply }: Mutation): Mutation {
+  return { name: `inside: ${name}`, apply: (frame) => applyInside(frame, apply) }
+}
+
+function applyInside(frame: Buffer, apply: (inner: Buffer) => Buffer): Buffer {
+  const at = innerAt(frame)
+  return at === undefined ? frame : Buffer.concat([frame.subarray(0, at), apply(frame.subarray(at))])
 }
 
 function mutation(rng: Rng): Mutation {
-  switch (rng.below(13)) {
+  switch (rng.below(17)) {
+    case 13:
+    case 14:
+      return inside(mutation(rng))
+    case 15: {
+      const [at, value] = [rng.below(24), rng.below(256)]
+      return edited(`byte ${at} of Geneve ${value.toString(16)}`, ETH + 20, (copy) => {
+        const to = (geneveAt(copy) ?? copy.length) + at
+        if (to < copy.length) copy[to] = value
+      })
+    }
+    case 16: {
+      const value = rng.pick(LIES)
+      return edited(`datagram length ${value}`, ETH + 20, (copy) => {
+        const to = headerEnd(copy) + 4
+        if (to + 2 <= copy.length && copy[ETH + 9] === UDP) copy.writeUInt16BE(value, to)
+      })
+    }
     case 0:
     case 1: {
-      const [at, bit] = [rng.below(90), 1 << rng.below(8)]
+      const [at, bit] = [rng.below(rng.chance(0.3) ? 190 : 90), 1 << rng.below(8)]
       return edited(`bit ${bit} of byte ${at}`, at + 1, (copy) => (copy[at] = copy[at]! ^ bit))
     }
     case 2: {
-      const length = SHORTEST + rng.below(90)
+      const length = SHORTEST + rng.below(rng.chance(0.4) ? 180 : 90)
       return { name: `cut at ${length}`, apply: (frame) => frame.subarray(0, length) }
     }
     case 3: {
@@ -98,36 +124,20 @@ function mutation(rng: Rng): Mutation {
   }
 }
 
-interface Layout {
-  readonly l4: number
-  readonly end: number
-  readonly protocol: number
-  readonly whole: boolean
-  /** Of the transport checksum. */
-  readonly at: number
-}
-
-/** Undefined where lengths lie, so that no sum can be right. */
-function layoutOf(frame: Buffer): Layout | undefined {
-  if (frame.length < ETH + 20 || frame.readUInt16BE(12) !== 0x0800 || frame[ETH]! >> 4 !== 4) return undefined
-  const l4 = headerEnd(frame)
-  const end = ETH + frame.readUInt16BE(ETH + 2)
-  const protocol = frame[ETH + 9]!
-  if (l4 < ETH + 20 || end < l4 || end > frame.length) return undefined
-  const whole = (frame.readUInt16BE(ETH + 6) & 0x3fff) === 0
-  return { l4, end, protocol, whole, at: l4 + (protocol === TCP ? 16 : protocol === UDP ? 6 : 2) }
-}
-
-/** What the transport checksum adds up: all ones where it is right. */
-function transportSum(frame: Buffer, { l4, end, protocol }: Layout): number {
-  const bytes = frame.subarray(l4, end)
-  return protocol === ICMP ? sum(bytes) : sum(bytes, sum(pseudoHeader(frame.subarray(ETH), protocol, end - l4)))
+/** Lengths as the frame has them, from the inside out. */
+function measured(frame: Buffer): Buffer {
+  const copy = Buffer.from(applyInside(frame, measured))
+  if (copy.length < ETH + 20) return copy
+  copy.writeUInt16BE(copy.length - ETH, ETH + 2)
+  const l4 = headerEnd(copy)
+  if (copy[ETH + 9] === UDP && l4 + 8 <= copy.length) copy.writeUInt16BE(copy.length - l4, l4 + 4)
+  return copy
 }
 
 function settled(frame: Buffer): Buffer {
-  const layout = layoutOf(frame)
-  if (layout === undefined) return frame
-  const copy = Buffer.from(frame)
+  const copy = Buffer.from(applyInside(frame, settled))
+  const layout = layoutOf(copy)
+  if (layout === undefined) return copy
   copy.writeUInt16BE(0, ETH + 10)
   copy.writeUInt16BE(~sum(copy.subarray(ETH, layout.l4)) & 0xffff, ETH + 10)
   const { at, whole, end, protocol } = layout
@@ -136,16 +146,4 @@ function settled(frame: Buffer): Buffer {
   const check = ~transportSum(copy, layout) & 0xffff
   copy.writeUInt16BE(check === 0 ? 0xffff : check, at)
   return copy
-}
-
-/** Whether all checksums of a packet are right; undefined for what is none, or a fragment's part of one. */
-export function isSound(frame: Buffer): boolean | undefined {
-  const layout = layoutOf(frame)
-  if (layout === undefined) return undefined
-  if (sum(frame.subarray(ETH, layout.l4)) !== 0xffff) return false
-  const { at, whole, end, protocol } = layout
-  if (!whole || (protocol !== TCP && protocol !== UDP && protocol !== ICMP)) return undefined
-  if (at + 2 > end) return undefined
-  if (protocol === UDP && frame.readUInt16BE(at) === 0) return true
-  return transportSum(frame, layout) === 0xffff
 }

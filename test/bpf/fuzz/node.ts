@@ -10,10 +10,11 @@ import {
   METRICS_MAP,
   readCounters,
 } from '../../../agent/maps/metrics.ts'
-import type { TestRun } from '../../../native/index.ts'
+import { BpfLink, type TestRun } from '../../../native/index.ts'
 import { type Verdict, verdictOf } from '../run.ts'
-import { type Config, type Hook, World } from '../world.ts'
-import { TIGHT, WIDE } from './scene.ts'
+import { type Hook, World } from '../world.ts'
+import type { DeviceName } from './model/state.ts'
+import { configOf, type Profile } from './profiles.ts'
 
 const LONGEST = 2048
 const SKB_BYTES = 192
@@ -29,17 +30,31 @@ export interface Result {
   readonly mark: number
 }
 
+/** Where a frame meets the programs. */
+export interface Place {
+  readonly hook: Hook
+  readonly device: DeviceName
+  readonly profile: Profile
+}
+
 /** The programs on their maps, ready for many frames. */
 export class Node {
   readonly world = new World()
   private readonly runs = new Map<string, TestRun>()
+  private readonly link: BpfLink
+
+  constructor() {
+    this.link = BpfLink.attachXdp(this.world.program('xdp', {}), this.world.deviceIndex('up2'))
+  }
 
   close(): void {
+    this.link.close()
     this.world.close()
   }
 
-  send(frame: Buffer, hook: Hook, tight: boolean): Result {
-    const run = this.prepared(hook, tight)
+  send(frame: Buffer, place: Place): Result {
+    const run = this.prepared(place)
+    const { hook } = place
     run.data.set(frame)
     if (hook === 'xdp') run.ctx.writeUInt32LE(frame.length, 4)
     const retval = run.run(frame.length)
@@ -49,22 +64,14 @@ export class Node {
     return { verdict, frame: Buffer.from(run.result.subarray(run.ctxResult.readUInt32LE(0))), mark: 0 }
   }
 
-  private prepared(hook: Hook, tight: boolean): TestRun {
-    const name = `${hook} ${tight}`
+  private prepared({ hook, device, profile }: Place): TestRun {
+    const name = `${hook} ${device} ${profile.name}`
     const found = this.runs.get(name)
     if (found !== undefined) return found
-    const { portMin, portMax } = tight ? TIGHT : WIDE
-    // No limit to the errors that are sent: it counts by the second.
-    const config: Config = {
-      cfg_snat_port_min: portMin,
-      cfg_snat_port_max: portMax,
-      cfg_icmp_per_s: 0x7fffffff,
-      // The model knows clients outside alone.
-      ...(hook === 'xdp' ? {} : { cfg_inside: false }),
-    }
     const ctx = hook === 'xdp' ? XDP_MD_BYTES : SKB_BYTES
-    const run = this.world.program(hook, config).prepareTestRun({ data: LONGEST, out: LONGEST + 512, ctx })
-    const ifindex = this.world.ifindex(hook)
+    const program = this.world.program(hook, configOf(profile, hook))
+    const run = program.prepareTestRun({ data: LONGEST, out: LONGEST + 512, ctx })
+    const ifindex = this.world.deviceIndex(device)
     if (hook === 'xdp') {
       run.ctx.writeUInt32LE(ifindex, 12)
     } else {
@@ -94,9 +101,9 @@ export class Node {
     return found === undefined ? undefined : affinityValue.decode(found).backendId
   }
 
-  /** Packets that came in and were counted under this reason. */
-  packets(reason: keyof typeof DROP_REASONS): number {
-    const key = encoded(metricKey, metricIndex(METRIC_DIRECTIONS.INGRESS, DROP_REASONS[reason]))
+  /** Packets that were counted under this reason. */
+  packets(direction: keyof typeof METRIC_DIRECTIONS, reason: keyof typeof DROP_REASONS): number {
+    const key = encoded(metricKey, metricIndex(METRIC_DIRECTIONS[direction], DROP_REASONS[reason]))
     return Number(decodeCounter(this.world.map(METRICS_MAP.name).lookup(key) ?? Buffer.alloc(0)).packets)
   }
 

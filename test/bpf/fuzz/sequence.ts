@@ -1,15 +1,20 @@
+import { DROP_REASONS } from '../../../agent/maps/drop-reasons.ts'
 import type { FlowKeyFields } from '../../../agent/maps/flow.ts'
-import { describe } from '../packet.ts'
-import { NODE_MAC, POD_GATEWAY_MAC } from '../world.ts'
+import type { METRIC_DIRECTIONS } from '../../../agent/maps/metrics.ts'
+import { address, describe } from '../packet.ts'
+import { NODE2_MAC, NODE_MAC, POD, POD_GATEWAY_MAC } from '../world.ts'
+import type { Verdict } from '../run.ts'
 import { collisions, differences, differing, halves } from './compare.ts'
 import { draft, frameOf } from './frames.ts'
+import { modelBackend, modelOf, modelService, writeScene } from './model-of.ts'
 import type { Hook, Outcome } from './model/outcome.ts'
 import { flowName, type State } from './model/state.ts'
 import { walk } from './model/walk.ts'
-import { isSound, mutations } from './mutate.ts'
+import { mutations } from './mutate.ts'
 import type { Node } from './node.ts'
 import { Rng } from './rng.ts'
-import { modelBackend, modelOf, modelService, newScene, type Scene, writeScene } from './scene.ts'
+import { newScene, PEERS, type Scene } from './scene.ts'
+import { isSound } from './sound.ts'
 
 /** One frame or other event. `without`: which of its mutations are left out. */
 export interface Step {
@@ -32,11 +37,17 @@ export interface Report {
   readonly story: readonly string[]
 }
 
+type Direction = keyof typeof METRIC_DIRECTIONS
+
+function counterName(direction: Direction, reason: string): string {
+  return `${direction.toLowerCase()} ${reason}`
+}
+
 /** The programs' clock may be this late. */
 const CLOCK_LATE_NS = 30_000_000n
 const NO_BACKEND = 'DROP_NO_SERVICE'
-const STATION = { ingress: mac(NODE_MAC), xdp: mac(NODE_MAC), egress: mac(NODE_MAC), pod: mac(POD_GATEWAY_MAC) }
-const DIRECTION = { ingress: 'ingress', xdp: 'ingress', egress: 'egress', pod: 'egress' } as const
+const STATION = { up0: mac(NODE_MAC), up2: mac(NODE2_MAC), pod0: mac(POD_GATEWAY_MAC) }
+const DIRECTION = { ingress: 'INGRESS', xdp: 'INGRESS', 'to-pod': 'INGRESS', egress: 'EGRESS', pod: 'EGRESS' } as const
 
 function mac(text: string): Buffer {
   return Buffer.from(text.replaceAll(':', ''), 'hex')
@@ -100,6 +111,7 @@ export class Run {
     if (kind < 3) this.age(rng.pick([1, 2, 9, 10, 11, 30, 59, 60, 61, 7999, 8000, 8001]))
     else if (kind < 5) this.evict(rng)
     else if (kind < 8) this.change(rng)
+    else if (kind < 10) this.move(rng)
     else this.frame(rng, step.without)
   }
 
@@ -128,6 +140,8 @@ export class Run {
       flow.created -= seconds
     }
     for (const affinity of this.state.affinities.values()) affinity.last -= seconds
+    this.state.clientsHereUntil = Math.max(0, this.state.clientsHereUntil - seconds)
+    maps.expectClientsHere(this.state.clientsHereUntil)
   }
 
   /** A full table throws an entry out. */
@@ -139,6 +153,26 @@ export class Run {
     this.node.world.maps.editFlows((key, value) => (flowName(key) === name ? undefined : value))
     this.state.flows.delete(name)
     this.evicted = true
+  }
+
+  /** An address moves to another node, or comes to this one or goes. */
+  private move(rng: Rng): void {
+    const { maps } = this.node.world
+    const at = rng.below(this.state.prefixes.length)
+    const [prefix, known] = [this.scene.prefixes[at], this.state.prefixes[at]]
+    if (rng.chance(0.6) && prefix?.tunnel !== undefined && known !== undefined) {
+      const tunnel = rng.pick(PEERS)
+      this.tell(() => `${prefix.prefix} is behind ${tunnel}`)
+      maps.addPrefix({ ...prefix, tunnel })
+      this.state.prefixes[at] = { ...known, tunnel: address(tunnel) }
+    } else if (this.state.endpoints.delete(address(POD))) {
+      this.tell(() => `${POD} is not here`)
+      maps.removeEndpoint(POD)
+    } else {
+      this.tell(() => `${POD} is here`)
+      maps.addEndpoint(POD)
+      this.state.endpoints.set(address(POD), 'pod')
+    }
   }
 
   /** A backend goes, comes back or changes its state; or a service gets others. */
@@ -167,28 +201,32 @@ export class Run {
     const made = draft(rng, this.scene, this.state)
     const applied = mutations(rng).filter((_mutation, i) => !without.includes(i))
     const frame = applied.reduce((bytes, mutation) => mutation.apply(bytes), frameOf(made))
-    const hook = takes(frame, made.hook) ? made.hook : 'xdp'
+    const { device } = made
+    const hook = takes(frame, made.hook) || device === 'pod0' ? made.hook : 'xdp'
+    if (!takes(frame, hook)) return
     this.frames++
     this.tell(() => {
       const damage = applied.map(({ name }) => name).join(', ')
       return [
-        `${hook}: ${describe(frame)}`,
+        `${hook} ${device}: ${describe(frame)}`,
         ...(damage === '' ? [] : [`  ${damage}`]),
         `  ${frame.toString('hex')}`,
       ].join('\n')
     })
-    const got = this.node.send(frame, hook, this.scene.tight)
+    const got = this.node.send(frame, { hook, device, profile: this.scene.profile })
+    const direction = DIRECTION[hook]
     const observed = {
       flow: (key: FlowKeyFields) => this.node.flow(key),
       affinity: (client: number, serviceId: number) => this.node.affinity(client, serviceId),
-      refused: () => this.node.packets(NO_BACKEND) > this.counted(NO_BACKEND),
+      refused: () => this.node.packets(direction, NO_BACKEND) > this.counted(direction, NO_BACKEND),
     }
     let wanted: Outcome
     try {
       wanted = walk(this.state, {
         frame,
         hook,
-        station: STATION[hook],
+        device,
+        station: STATION[device],
         now: this.now,
         observed,
       })
@@ -196,8 +234,9 @@ export class Run {
       this.problems.push(`the model stopped: ${String(error)}`)
       return
     }
-    this.count(hook, wanted, frame.length)
+    this.count(direction, wanted, frame.length)
     this.judge(hook, frame, got, wanted)
+    this.checkDrop(direction, got.verdict, wanted)
     if (this.aloud) {
       this.problems.push(...differences(this.state, this.node), ...this.counterDifferences())
     }
@@ -220,7 +259,7 @@ export class Run {
       )
     }
     const marked = (got.mark & 0xf00) === 0x300
-    if (hook !== 'xdp' && marked !== (got.verdict === 'redirect')) {
+    if (hook !== 'xdp' && marked !== wanted.marked) {
       this.problems.push(`${got.verdict} with mark ${got.mark.toString(16)}: ${describe(frame)}`)
     }
     if (got.verdict !== 'drop' && isSound(frame) === true && isSound(got.frame) === false) {
@@ -230,17 +269,31 @@ export class Run {
     }
   }
 
-  private count(hook: Hook, { counted }: Outcome, bytes: number): void {
-    if (counted === undefined) return
-    const name = `${DIRECTION[hook]} ${counted}`
-    const [packets, sum] = this.wanted.get(name) ?? [0, 0]
-    this.wanted.set(name, [packets + 1, sum + bytes])
+  private count(direction: Direction, { counted, bytes, noted }: Outcome, came: number): void {
+    for (const [reason, length] of [[counted, bytes] as const, [noted, came] as const]) {
+      if (reason === undefined) continue
+      const name = counterName(direction, reason)
+      const [packets, sum] = this.wanted.get(name) ?? [0, 0]
+      this.wanted.set(name, [packets + 1, sum + length])
+    }
   }
 
-  /** Packets that came in, were dropped for this reason and are known of. */
-  private counted(reason: 'DROP_NO_SERVICE'): number {
-    const name = `ingress ${reason}`
+  /** Packets that were dropped for this reason and are known of. */
+  private counted(direction: Direction, reason: string): number {
+    const name = counterName(direction, reason)
     return (this.before.get(name)?.[0] ?? 0) + (this.wanted.get(name)?.[0] ?? 0)
+  }
+
+  /** No packet is dropped without a name: its reason counts one more, there and then. */
+  private checkDrop(direction: Direction, verdict: Verdict, { counted }: Outcome): void {
+    const reason = counted !== undefined && counted in DROP_REASONS ? (counted as keyof typeof DROP_REASONS) : undefined
+    if (verdict !== 'drop' && (reason === undefined || !reason.startsWith('DROP_'))) return
+    if (reason === undefined) {
+      this.problems.push('dropped, and not counted')
+      return
+    }
+    const [got, wanted] = [this.node.packets(direction, reason), this.counted(direction, reason)]
+    if (got !== wanted) this.problems.push(`${reason}: ${got - wanted + 1} counted for one packet`)
   }
 
   private counterDifferences(): string[] {

@@ -239,6 +239,37 @@ export const DSR_RECEIVE: readonly Case[] = [
     ).map((geneve) => ({ send: arrives(packet, geneve), verdict: 'drop', counts: 'DROP_INVALID_PACKET', flows: [] })),
   },
   {
+    description: 'a packet that does not end within the one that carries it',
+    ...here,
+    steps: [
+      {
+        send: arrives({ ...packet, cut: 14 + 43 }, { told }),
+        verdict: 'drop',
+        counts: 'DROP_INVALID_PACKET',
+        flows: [],
+      },
+      {
+        send: arrives({ ...packet, cut: 14 + 19 }, { told }),
+        verdict: 'drop',
+        counts: 'DROP_INVALID_PACKET',
+        flows: [],
+      },
+      { send: arrives({ ...packet, cut: 14 }, { told }), verdict: 'drop', counts: 'DROP_INVALID_PACKET', flows: [] },
+      {
+        send: arrives({ ...packet, totalLength: 45 }, { told }),
+        verdict: 'drop',
+        counts: 'DROP_INVALID_PACKET',
+        flows: [],
+      },
+      {
+        send: arrives({ ...packet, padding: 9 }, { told }),
+        verdict: 'pass',
+        becomes: unpacked,
+        flows: flows('', 60),
+      },
+    ],
+  },
+  {
     description: 'another network between nodes, and what is for another host: left to the stack',
     ...here,
     steps: [

@@ -4,11 +4,15 @@ import type { ServiceSpec } from '../maps.ts'
 import { sourcePort } from '../packet.ts'
 import { expectThat } from '../run.ts'
 import { NODE, NODE_MAC, PEER_MAC, POD, POD_GATEWAY_MAC, POD_MAC } from '../world.ts'
+import { sent } from './icmp-sent.ts'
 import { LOCAL_BACKEND, REMOTE, REMOTE2, REMOTE_BACKEND, REMOTE_BACKEND2, UDP, VIP } from './common.ts'
 
 const CLUSTER_IP = '10.2.47.149'
 const CLUSTER_IP2 = '10.2.47.150'
 const HAIRPIN = '169.254.42.1'
+/** Behind a route with an MTU of 1400. */
+const NARROW = '10.7.0.7'
+const jumbo: PacketSpec = { src: NODE, dst: CLUSTER_IP, sport: 20000, payload: 'x'.repeat(1380) }
 const clusterIp: ServiceSpec = { id: 1, address: CLUSTER_IP, flags: ['CLUSTER_IP'], backends: [2] }
 const itself: ServiceSpec = { ...clusterIp, backends: [1] }
 const asked: PacketSpec = { src: POD, dst: CLUSTER_IP, smac: POD_MAC, dmac: POD_GATEWAY_MAC }
@@ -220,6 +224,22 @@ export const INSIDE: readonly Case[] = [
         send: { ...answer, dst: NODE, dport: 20000 },
         verdict: 'pass',
         becomes: answered,
+      },
+    ],
+  },
+  {
+    description: 'the node asks more than fits on the way: it hears so from the service',
+    ...remote,
+    backends: [{ ...REMOTE_BACKEND, address: NARROW }],
+    cuts: true,
+    steps: [
+      {
+        before: addNode,
+        send: jumbo,
+        hook: 'egress',
+        verdict: 'redirect',
+        counts: 'DROP_FRAG_NEEDED',
+        becomes: { ...sent(CLUSTER_IP, jumbo, 3, 4, 1400), smac: NODE_MAC, dmac: '02:00:00:00:00:01' },
       },
     ],
   },

@@ -63,6 +63,23 @@ export const MASQUERADE: readonly Case[] = [
     ],
   },
   {
+    description: 'ping with identifier 0: the question gets another one',
+    ...pod,
+    config: { ...on, cfg_snat_port_min: 40000, cfg_snat_port_max: 40001 },
+    only: 'tc',
+    steps: [
+      { send: echo(sent, 0, 0), hook: 'egress', verdict: 'pass', flows: [] },
+      { ...begin, send: echo(sent, 8, 40001) },
+      { ...begin, send: echo(sent, 8, 0), becomes: { src: NODE, icmp: { type: 8, id: 40000 } } },
+      { ...begin, send: echo(sent, 0, 0) },
+      {
+        ...begin,
+        send: error(POD, WORLD, echo({ ...answer, dst: POD }, 8, 0)),
+        becomes: error(NODE, WORLD, echo(answer, 8, 0)),
+      },
+    ],
+  },
+  {
     description: 'a source port below the range is replaced by one in it',
     ...pod,
     steps: [
@@ -131,6 +148,8 @@ export const MASQUERADE: readonly Case[] = [
     steps: [
       { send: echo(sent, 13, 0), hook: 'egress', verdict: 'drop', counts: 'DROP_NAT_UNSUPPORTED_PROTO' },
       { send: echo({ ...sent, src: NODE }, 13, 0), hook: 'egress', verdict: 'pass' },
+      { send: { ...udp(sent), udpLength: 7 }, hook: 'egress', verdict: 'drop', counts: 'DROP_INVALID_PACKET' },
+      { send: { ...udp(sent), src: NODE, udpLength: 7 }, hook: 'egress', verdict: 'pass' },
     ],
   },
   {

@@ -1,7 +1,7 @@
 import type { Case } from '../run.ts'
 import { expectThat } from '../run.ts'
 import { NODE, POD } from '../world.ts'
-import { LOCAL_BACKEND, localReply, REMOTE_BACKEND, request, toLocal, toPeer, toRemote, VIP } from './common.ts'
+import { LOCAL_BACKEND, localReply, REMOTE_BACKEND, request, toLocal, toPeer, toRemote, UDP, VIP } from './common.ts'
 
 const wildcard = { id: 9, address: VIP, port: 0, protocol: 0, flags: ['WILDCARD_DROP'], backends: [] } as const
 
@@ -133,6 +133,51 @@ export const REFUSE: readonly Case[] = [
       { send: { ...request, totalLength: 39 }, verdict: 'drop', counts: 'DROP_INVALID_PACKET' },
       { send: { ...request, totalLength: 0 }, verdict: 'drop', counts: 'DROP_INVALID_PACKET', flows: [] },
     ],
+  },
+  {
+    description: 'lengths that promise more than there is, or less than they need themselves',
+    services: [toRemote, { ...toRemote, id: 2, protocol: UDP }],
+    backends: [REMOTE_BACKEND],
+    steps: (
+      [
+        { totalLength: 45 },
+        { totalLength: 1500 },
+        { totalLength: 65535 },
+        { cut: 14 + 43 },
+        { proto: 'icmp', cut: 14 + 31 },
+        { doff: 4 },
+        { doff: 0 },
+        { doff: 7 },
+        { proto: 'udp', udpLength: 13 },
+        { proto: 'udp', udpLength: 65535 },
+        { proto: 'udp', udpLength: 7 },
+        { proto: 'udp', udpLength: 0 },
+        { proto: 'udp', totalLength: 31 },
+        { proto: 'udp', fragment: { offset: 100, more: false }, totalLength: 99 },
+        { proto: 'udp', fragment: { offset: 100, more: false }, totalLength: 19 },
+      ] as const
+    ).map((lie) => ({
+      send: { ...request, ...lie },
+      verdict: 'drop' as const,
+      counts: 'DROP_INVALID_PACKET',
+      flows: [],
+    })),
+  },
+  {
+    description:
+      'lengths that are all right: a datagram shorter than its packet, a first fragment of a long one, padding',
+    services: [toRemote, { ...toRemote, id: 2, protocol: UDP }],
+    backends: [REMOTE_BACKEND],
+    steps: (
+      [
+        { doff: 6 },
+        { padding: 6 },
+        { proto: 'udp', udpLength: 10 },
+        { proto: 'udp', udpLength: 8 },
+        { proto: 'udp', udpLength: 3000, fragment: { offset: 0, more: true } },
+        { proto: 'tcp', doff: 15, fragment: { offset: 0, more: true }, sport: 40001 },
+      ] as const
+    ).map((lengths) => ({ send: { ...request, ...lengths }, verdict: 'redirect' as const, becomes: toPeer })),
   },
   {
     description: 'another version than the frame says',

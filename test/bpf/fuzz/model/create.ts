@@ -1,7 +1,8 @@
 import type { FlowKeyFields, FlowTuple } from '../../../../agent/maps/flow.ts'
-import { freshFlow, isClosing, isOver, mirrored, sameTuple, turned } from './flows.ts'
+import { freshFlow, isClosing, isOver, mirrored, sameTuple, turned, twinOf } from './flows.ts'
 import type { Packet } from './parse.ts'
-import { type Backend, type Flow, flowName, type State } from './state.ts'
+import type { Address } from '../../../../agent/types/address.ts'
+import { type Flow, type FlowKind, flowName, type State } from './state.ts'
 
 const TRIES = 32
 
@@ -15,11 +16,14 @@ export interface Observed {
   refused(): boolean
 }
 
+/** A flow but for its port. */
 export interface Wanted {
+  readonly kind: FlowKind
+  readonly source: Address
+  readonly destination: Address
+  readonly destinationPort: number
   readonly serviceId: number
   readonly backendId: number
-  readonly backend: Backend
-  readonly here: boolean
 }
 
 /** Makes both entries; undefined when no source port is left. */
@@ -30,33 +34,41 @@ export function createFlow(
   now: number,
   observed: Observed,
 ): Flow | undefined {
-  const { backend, here } = wanted
-  const source = here ? packet.source : state.settings.snat
+  const { source, destination, destinationPort, serviceId, backendId, kind } = wanted
   if (source === 0) return undefined
-  const becomes = (sourcePort: number): FlowTuple => ({
-    source,
-    sourcePort,
-    destination: backend.address,
-    destinationPort: backend.port,
-  })
+  const becomes = (sourcePort: number): FlowTuple => ({ source, sourcePort, destination, destinationPort })
   const port = findPort(state, packet, becomes, now, observed)
   if (port === undefined) return undefined
-  const { serviceId, backendId } = wanted
-  const init = {
-    key: packet.key,
-    to: becomes(port),
-    serviceId,
-    backendId,
-    reverse: false,
-    here,
-    last: now,
-    created: now,
-  }
-  const flow = freshFlow(init, packet)
+  const to = becomes(port)
+  return addPair(state, freshFlow({ key: packet.key, to, kind, serviceId, backendId, last: now }, packet))
+}
+
+/** Both entries, in place of others under the same tuples. */
+export function addPair(state: State, flow: Flow): Flow {
   const answer = mirrored(flow)
   state.flows.set(flowName(answer.key), answer)
   state.flows.set(flowName(flow.key), flow)
   return flow
+}
+
+/**
+ * The flow of what leaves, or reaches a pod. One that its answering side closed is forgotten when that side accepts another
+ * connection.
+ */
+export function standing(state: State, packet: Packet, now: number): Flow | undefined {
+  const flow = state.flows.get(flowName(packet.key))
+  if (flow === undefined || isOver(flow, now)) return undefined
+  if (!packet.syn || !packet.ack || !flow.reverse || !(flow.finSelf || flow.reset)) return flow
+  forget(state, flow)
+  return undefined
+}
+
+/** The flow that had this tuple before, if nothing of it may stay. */
+export function forget(state: State, old: Flow | undefined): void {
+  if (old === undefined) return
+  const twin = twinOf(state, old.key, old.to)
+  if (twin !== undefined) state.flows.delete(flowName(twin.key))
+  state.flows.delete(flowName(old.key))
 }
 
 /** Whether an answer under this port would be told from those of all other flows. */
@@ -75,10 +87,10 @@ function findPort(
   now: number,
   observed: Observed,
 ): number | undefined {
-  const { portMin, portMax, snat } = state.settings
+  const { portMin, portMax } = state.settings
   const own = packet.key.sourcePort
   const inRange = own >= portMin && own <= portMax
-  const ownAddress = becomes(0).source === packet.source
+  const ownAddress = becomes(0).source === packet.key.source
   if ((ownAddress || inRange) && isFree(state, packet, becomes(own), now, ownAddress)) return own
 
   const found = observed.flow(packet.key)?.to
@@ -89,8 +101,7 @@ function findPort(
   // None: then no try can have found one. With at most as many ports as tries, each was tried.
   if (portMax - portMin < TRIES) {
     for (let i = portMin; i <= portMax; i++) {
-      if (isFree(state, packet, becomes(i), now, false))
-        throw new Error(`port ${i} of ${snat} is free and was not found`)
+      if (isFree(state, packet, becomes(i), now, false)) throw new Error(`port ${i} is free and was not found`)
     }
   }
   return undefined

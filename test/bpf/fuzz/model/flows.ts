@@ -39,9 +39,11 @@ export function isOver(flow: Flow, now: number): boolean {
   return now >= flow.expires
 }
 
+/** Of DSR the backend's FIN does not come by here. */
 function lifetime(flow: Flow): number {
   if (flow.key.protocol !== TCP) return LIFE.other
   if (isClosing(flow)) return LIFE.closing
+  if (flow.kind === 'dsr' && flow.finSelf) return LIFE.opening
   return flow.established ? LIFE.established : LIFE.opening
 }
 
@@ -58,10 +60,11 @@ function tcpAfter(flow: TcpState, packet: Packet): TcpState {
 
 /** An entry as its first packet makes it. */
 export function freshFlow(
-  init: Omit<Flow, 'established' | 'finSelf' | 'finTwin' | 'reset' | 'expires'>,
+  init: Pick<Flow, 'key' | 'to' | 'kind' | 'serviceId' | 'backendId' | 'last'>,
   packet: Packet,
 ): Flow {
-  const flow = { ...init, established: false, finSelf: false, finTwin: false, reset: false, expires: 0 }
+  const closing = { finSelf: false, finTwin: false, reset: false }
+  const flow = { ...init, ...closing, created: init.last, reverse: false, tells: false, established: false, expires: 0 }
   if (init.key.protocol === TCP) Object.assign(flow, tcpAfter(flow, packet))
   flow.expires = init.last + lifetime(flow)
   return flow
@@ -79,6 +82,18 @@ export function mirrored(flow: Flow): Flow {
   }
 }
 
+/** The first packet in its second, or one that changes the connection's state. */
+export function isNews(flow: Flow, packet: Packet, now: number): boolean {
+  const after = flow.key.protocol === TCP ? tcpAfter(flow, packet) : flow
+  const same = after.established === flow.established && after.finSelf === flow.finSelf && after.reset === flow.reset
+  return !same || flow.last !== now
+}
+
+/** A SYN that starts a connection anew on an old tuple: its sender had closed. */
+export function isReused(flow: Flow, packet: Packet): boolean {
+  return packet.syn && (flow.finSelf || flow.reset)
+}
+
 /**
  * Bring both entries up to date. Only a packet that is the first in its second or changes the connection's state is news.
  * False: another flow has the twin's tuple.
@@ -86,8 +101,7 @@ export function mirrored(flow: Flow): Flow {
 export function touch(state: State, flow: Flow, packet: Packet, now: number): boolean {
   const tcp = flow.key.protocol === TCP
   const after = tcp ? tcpAfter(flow, packet) : flow
-  const same = after.established === flow.established && after.finSelf === flow.finSelf && after.reset === flow.reset
-  if (same && flow.last === now) return true
+  if (!isNews(flow, packet, now)) return true
   const wasClosing = isClosing(flow)
   flow.established = after.established
   flow.finSelf = after.finSelf
@@ -95,6 +109,7 @@ export function touch(state: State, flow: Flow, packet: Packet, now: number): bo
   flow.last = now
   if (!wasClosing || !isClosing(flow)) flow.expires = now + lifetime(flow)
 
+  if (flow.kind === 'dsr') return true
   const mirror = mirrored(flow)
   const name = flowName(mirror.key)
   const held = state.flows.get(name)
@@ -108,7 +123,8 @@ export function touch(state: State, flow: Flow, packet: Packet, now: number): bo
   held.finSelf ||= mirror.finSelf
   held.finTwin = mirror.finTwin
   held.reverse = mirror.reverse
-  held.here = mirror.here
+  held.kind = mirror.kind
+  held.tells = mirror.tells
   held.expires = flow.expires
   held.last = now
   return true

@@ -1,14 +1,32 @@
 import type { Verdict } from '../../run.ts'
+import type { DeviceName } from './state.ts'
+import type { Observed } from './create.ts'
 import { fold, sum } from './checksum.ts'
 import { ETH, type Packet, TCP, UDP } from './parse.ts'
 
-export type Hook = 'ingress' | 'egress' | 'pod' | 'xdp'
+export type Hook = 'ingress' | 'egress' | 'pod' | 'to-pod' | 'xdp'
+
+/** One frame at one hook of one device. `station`: the device's address, by which a frame is known to be for this node. */
+export interface Arrival {
+  readonly frame: Buffer
+  readonly hook: Hook
+  readonly device: DeviceName
+  readonly station: Buffer
+  readonly now: number
+  readonly observed: Observed
+}
 
 /** What becomes of a frame. `counted`: the reason under which it is counted, by the name of the C enum; none: not at all. */
 export interface Outcome {
   readonly verdict: Verdict
   readonly frame: Buffer
   readonly counted: string | undefined
+  /** As they are counted. */
+  readonly bytes: number
+  /** It has its final addresses, and says so to the programs that it meets yet. */
+  readonly marked: boolean
+  /** Counted besides, with the bytes that came. */
+  readonly noted?: string
 }
 
 /** What the sender of a packet that is dropped gets to know, and from whom. */
@@ -20,15 +38,19 @@ export interface Complaint {
 }
 
 export function untouched(frame: Buffer): Outcome {
-  return { verdict: 'pass', frame, counted: undefined }
+  return { verdict: 'pass', frame, counted: undefined, bytes: 0, marked: false }
 }
 
-export function sent(verdict: Verdict, frame: Buffer): Outcome {
-  return { verdict, frame, counted: 'REASON_FORWARDED' }
+export function passed(frame: Buffer, marked = false): Outcome {
+  return { verdict: 'pass', frame, counted: 'REASON_FORWARDED', bytes: frame.length, marked }
+}
+
+export function redirected(frame: Buffer): Outcome {
+  return { verdict: 'redirect', frame, counted: 'REASON_FORWARDED', bytes: frame.length, marked: true }
 }
 
 export function dropped(frame: Buffer, reason: string): Outcome {
-  return { verdict: 'drop', frame, counted: reason }
+  return { verdict: 'drop', frame, counted: reason, bytes: frame.length, marked: false }
 }
 
 /** Dropped and said so, to who can be told: the first octet of an address tells whether it can (RFC 1122, 3.2.2). */
@@ -37,7 +59,8 @@ export function refused(frame: Buffer, reason: string, packet: Packet, complaint
   const answerable = octet !== 0 && octet !== 127 && octet < 224
   const asked = packet.kind === 'whole' && (packet.protocol === TCP || packet.protocol === UDP)
   if (!answerable || !asked) return dropped(frame, reason)
-  return { verdict: 'redirect', frame: errorAbout(frame, packet, complaint), counted: reason }
+  const answer = errorAbout(frame, packet, complaint)
+  return { verdict: 'redirect', frame: answer, counted: reason, bytes: frame.length, marked: true }
 }
 
 /** Quotes all headers. The quoted checksum is one that a device may finish again without changing it. */

@@ -25,53 +25,62 @@ export interface Packet {
   readonly ack: boolean
   readonly fin: boolean
   readonly rst: boolean
+  readonly isEchoReply: boolean
   /** Where the transport header is that an error quotes. */
   readonly quotedL4: number
 }
 
 /**
- * What a frame is: a packet; `foreign`, which is for no service (destination 0 where it has none); `invalid`, whose headers contradict themselves or end
- * too early; `lost`, a fragment without the first one.
+ * What no flow can have: `foreign`, which is for no service; `invalid`, whose headers contradict themselves or end too early;
+ * `lost`, a fragment without the first one. Addresses are 0 where there are none.
  */
-export type Parsed =
-  | Packet
-  | { readonly kind: 'foreign'; readonly destination: Address }
-  | { readonly kind: 'invalid' }
-  | { readonly kind: 'lost'; readonly destination: Address }
+export interface Unread {
+  readonly kind: 'foreign' | 'invalid' | 'lost'
+  readonly source: Address
+  readonly destination: Address
+}
 
-const INVALID = { kind: 'invalid' } as const
+export type Parsed = Packet | Unread
+
 const QUOTE_PORTS = 8
 
 export function fragmentName(source: number, destination: number, id: number, protocol: number): string {
   return `${source}>${destination} ${id} ${protocol}`
 }
 
-export function parse(frame: Buffer, state: State): Parsed {
-  if (frame.readUInt16BE(12) !== 0x0800) return { kind: 'foreign', destination: ANY_ADDRESS }
-  if (frame.length < ETH + 20) return INVALID
-  const protocol = frame[ETH + 9]!
-  if (protocol !== TCP && protocol !== UDP && protocol !== ICMP) {
-    return { kind: 'foreign', destination: frame.readUInt32BE(ETH + 16) as Address }
-  }
-  const headerBytes = (frame[ETH]! & 15) * 4
-  if (frame[ETH]! >> 4 !== 4 || headerBytes < 20) return INVALID
+export function isPacket(parsed: Parsed): parsed is Packet {
+  return parsed.kind === 'whole' || parsed.kind === 'later' || parsed.kind === 'error'
+}
 
+export function parse(frame: Buffer, state: State): Parsed {
+  const nobody = { source: ANY_ADDRESS, destination: ANY_ADDRESS }
+  if (frame.readUInt16BE(12) !== 0x0800) return { kind: 'foreign', ...nobody }
+  if (frame.length < ETH + 20) return { kind: 'invalid', ...nobody }
+  const protocol = frame[ETH + 9]!
   const source = frame.readUInt32BE(ETH + 12) as Address
   const destination = frame.readUInt32BE(ETH + 16) as Address
+  if (protocol !== TCP && protocol !== UDP && protocol !== ICMP) return { kind: 'foreign', source, destination }
+  const invalid = { kind: 'invalid', source, destination } as const
+  const headerBytes = (frame[ETH]! & 15) * 4
+  const totalLength = frame.readUInt16BE(ETH + 2)
+  if (frame[ETH]! >> 4 !== 4 || headerBytes < 20) return invalid
+  if (totalLength < headerBytes || totalLength > frame.length - ETH) return invalid
+
   const fragment = frame.readUInt16BE(ETH + 6)
   const l4 = ETH + headerBytes
+  const flagless = { syn: false, ack: false, fin: false, rst: false, isEchoReply: false }
   const base = {
+    ...flagless,
     protocol,
     source,
     destination,
     id: frame.readUInt16BE(ETH + 4),
     l4,
-    totalLength: frame.readUInt16BE(ETH + 2),
+    totalLength,
     ttl: frame[ETH + 8]!,
     first: (fragment & 0x3fff) === 0x2000,
     quotedL4: 0,
   }
-  const flagless = { syn: false, ack: false, fin: false, rst: false }
   const keyed = (sourcePort: number, destinationPort: number): FlowKeyFields => ({
     source,
     destination,
@@ -82,20 +91,28 @@ export function parse(frame: Buffer, state: State): Parsed {
 
   if ((fragment & 0x1fff) !== 0) {
     const ports = state.fragments.get(fragmentName(source, destination, base.id, protocol))
-    if (ports === undefined) return { kind: 'lost', destination }
-    return { ...base, ...flagless, kind: 'later', key: keyed(ports.sport, ports.dport) }
+    if (ports === undefined) return { kind: 'lost', source, destination }
+    return { ...base, kind: 'later', key: keyed(ports.sport, ports.dport) }
   }
 
   const needs = protocol === TCP ? 20 : 8
-  if (base.totalLength < headerBytes + needs || frame.length < l4 + needs) return INVALID
-  if (protocol === ICMP) return parseIcmp(frame, { ...base, ...flagless, kind: 'whole', key: keyed(0, 0) })
+  const room = totalLength - headerBytes
+  if (room < needs || liesAboutLength(frame, base, room)) return invalid
+  if (protocol === ICMP) return parseIcmp(frame, { ...base, kind: 'whole', key: keyed(0, 0) })
   const bits = protocol === TCP ? frame[l4 + 13]! : 0
   const flags = { syn: (bits & 2) !== 0, ack: (bits & 16) !== 0, fin: (bits & 1) !== 0, rst: (bits & 4) !== 0 }
   return { ...base, ...flags, kind: 'whole', key: keyed(frame.readUInt16BE(l4), frame.readUInt16BE(l4 + 2)) }
 }
 
-function foreign({ destination }: Packet): Parsed {
-  return { kind: 'foreign', destination }
+/** A datagram or a TCP header that is longer than what there is, or shorter than itself. */
+function liesAboutLength(frame: Buffer, { protocol, l4, first }: Omit<Packet, 'kind' | 'key'>, room: number): boolean {
+  if (protocol === ICMP) return false
+  const [length, least] = protocol === TCP ? [(frame[l4 + 12]! >> 4) * 4, 20] : [frame.readUInt16BE(l4 + 4), 8]
+  return length < least || (length > room && !first)
+}
+
+function foreign({ source, destination }: Packet): Parsed {
+  return { kind: 'foreign', source, destination }
 }
 
 /** An echo is known by its identifier, which stands for the asking side's port. */
@@ -103,7 +120,7 @@ function parseIcmp(frame: Buffer, packet: Packet): Parsed {
   const type = frame[packet.l4]
   const identifier = frame.readUInt16BE(packet.l4 + 4)
   if (type === 8) return { ...packet, key: { ...packet.key, sourcePort: identifier } }
-  if (type === 0) return { ...packet, key: { ...packet.key, destinationPort: identifier } }
+  if (type === 0) return { ...packet, isEchoReply: true, key: { ...packet.key, destinationPort: identifier } }
   if ((type !== 3 && type !== 11) || packet.first) return foreign(packet)
   return parseQuote(frame, packet)
 }
