@@ -2,6 +2,7 @@
 /*
  * Connections on several ways to one listener, in turn. One process holds both ends, so that no other has to be
  * scheduled: a connection is made, taken from the listener, and reset, which leaves no TIME_WAIT behind.
+ * ADDR and PORT are one or several in a row, like 10.99.1.1+8: connections go to one after the other.
  *
  * connect ROUNDS BATCH LISTEN_NETNS ADDR PORT  NETNS CGROUP ADDR PORT  [NETNS CGROUP ADDR PORT]...
  *
@@ -26,6 +27,7 @@ struct side {
 	int netns;
 	int procs;
 	struct sockaddr_in to;
+	int addresses, ports;
 	double *p50, *whole;
 	float *times;
 	long refused, asked;
@@ -49,10 +51,21 @@ static int file(const char *path, int flags)
 static struct sockaddr_in address(const char *addr, const char *port)
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(atoi(port)) };
+	char first[INET_ADDRSTRLEN] = "";
 
-	if (inet_pton(AF_INET, addr, &sin.sin_addr) != 1)
+	memcpy(first, addr, strnlen(addr, sizeof(first) - 1));
+	first[strcspn(first, "+")] = 0;
+	if (inet_pton(AF_INET, first, &sin.sin_addr) != 1)
 		die(addr);
 	return sin;
+}
+
+/* How many there are in a row. */
+static int several(const char *text)
+{
+	const char *plus = strchr(text, '+');
+
+	return plus ? atoi(plus + 1) : 1;
 }
 
 static int tcp(void)
@@ -67,7 +80,8 @@ static int tcp(void)
 static struct side side(char **arg)
 {
 	char path[4096];
-	struct side s = { .netns = file(arg[0], O_RDONLY), .procs = -1, .to = address(arg[2], arg[3]) };
+	struct side s = { .netns = file(arg[0], O_RDONLY), .procs = -1, .to = address(arg[2], arg[3]),
+			  .addresses = several(arg[2]), .ports = several(arg[3]) };
 
 	if (strcmp(arg[1], "-")) {
 		snprintf(path, sizeof(path), "%s/cgroup.procs", arg[1]);
@@ -92,15 +106,18 @@ static double seconds(const struct timespec *begin, const struct timespec *end)
 /* Nanoseconds of connect(); negative if there was no connection. */
 static double one(const struct side *s, int listener)
 {
+	struct sockaddr_in to = s->to;
 	const struct linger reset = { .l_onoff = 1 };
 	const struct timeval limit = { .tv_sec = 3 };
 	struct timespec begin, end;
 	int client = tcp(), server, refused;
 
+	to.sin_addr.s_addr = htonl(ntohl(to.sin_addr.s_addr) + s->asked % s->addresses);
+	to.sin_port = htons(ntohs(to.sin_port) + s->asked % s->ports);
 	setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	clock_gettime(CLOCK_MONOTONIC, &begin);
-	refused = connect(client, (const struct sockaddr *)&s->to, sizeof(s->to));
+	refused = connect(client, (const struct sockaddr *)&to, sizeof(to));
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	if (refused) {
 		close(client);

@@ -5,7 +5,7 @@ import type { Lane } from './lanes.ts'
 import { KubeApi } from './kube-api.ts'
 import { BACKEND } from './lanes.ts'
 import { KUBERNETES, Program, which } from './peers.ts'
-import { SERVICE } from './weft-node.ts'
+import { COPIES, SERVICE } from './weft-node.ts'
 
 export type KubeMode = 'iptables' | 'nftables'
 
@@ -72,11 +72,11 @@ export class KubePeers {
   }
 
   /**
-   * The service under test and as many others as are missing to `count`. What is made last is asked for: kube-proxy works in
+   * The services under test and as many others as are missing to `count`. What is made last is asked for: kube-proxy works in
    * the order in which it hears of services, or on all at once.
    */
   async fill(count: number, isThere: (lane: Lane, address: string) => boolean): Promise<void> {
-    const wanted = this.#made === 0 ? [own()] : []
+    const wanted = this.#made === 0 ? Array.from({ length: COPIES }, (_, copy) => own(copy)) : []
     while (this.#made + wanted.length < count - 1) wanted.push(filler(this.#made + wanted.length, BACKENDS))
     await this.#api.create(wanted)
     this.#made = count
@@ -95,10 +95,18 @@ export class KubePeers {
 
 const http = { name: 'http', protocol: 'TCP', port: SERVICE.tcp.port, target: SERVICE.tcp.target } as const
 
-function own(): KubeService {
+function own(copy: number): KubeService {
   const { clusterIP, tcp, udp } = SERVICE
-  const dns = { name: 'dns', protocol: 'UDP', port: udp.port, target: udp.target, nodePort: udp.nodePort } as const
-  return { name: 'own', clusterIP, ports: [{ ...http, nodePort: tcp.nodePort }, dns], endpoints: [BACKEND] }
+  const dns = { name: 'dns', protocol: 'UDP', port: udp.port, target: udp.target } as const
+  return {
+    name: `own-${copy}`,
+    clusterIP: clusterIP.replace(/\d+$/, (last) => String(Number(last) + copy)),
+    ports: [
+      { ...http, nodePort: tcp.nodePort + copy },
+      { ...dns, nodePort: udp.nodePort + copy },
+    ],
+    endpoints: [BACKEND],
+  }
 }
 
 /** The service of a number, with addresses that no other has. */

@@ -169,8 +169,8 @@ function rateResults({ services, way, lanes, refused, asked }: LanesReply & { ki
 
 /** Twice as many connections as kube-proxy with its most services. */
 function againstIptables(id: string, services: number, lanes: Readonly<Record<string, Connects>>): Result[] {
-  const { weft, iptables } = lanes
-  if (weft === undefined || iptables === undefined || services !== PEER_SERVICES.at(-1)) return []
+  const { plain, weft, iptables } = lanes
+  if (!plain || !weft || !iptables || services !== PEER_SERVICES.at(-1)) return []
   return [
     result({
       id: `${id}@${services}-iptables`,
@@ -179,6 +179,7 @@ function againstIptables(id: string, services: number, lanes: Readonly<Record<st
       goal: 0.5,
       against: `iptables ${us(median(iptables.whole))}`,
       detail: us(median(weft.whole)),
+      profile: `without any service ${us(median(plain.whole))}, which is ${ratio(plain.whole, iptables.whole).toFixed(2)} × iptables`,
     }),
   ]
 }

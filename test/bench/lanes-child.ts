@@ -8,7 +8,7 @@ import type { Lane } from './lanes.ts'
 import { KubePeers } from './kube-peer.ts'
 import { BACKEND, BACKEND_NETNS, CLIENT_NETNS, wire } from './lanes.ts'
 import { built, pinned } from './place.ts'
-import { SERVICE, WeftNode } from './weft-node.ts'
+import { COPIES, SERVICE, WeftNode } from './weft-node.ts'
 
 export interface LanesRequest {
   /** Scratch directory; empty. */
@@ -114,7 +114,8 @@ function side(way: Way, lane: Lane): (string | number)[] {
   const from = way === 'socket' ? lane.netns : CLIENT_NETNS
   const cgroup = way === 'socket' && lane === weft ? cgroups.weft : cgroups.plain
   if (lane === plain) return [from, cgroup, BACKEND, tcp.target]
-  return [from, cgroup, ...(way === 'socket' ? [clusterIP, tcp.port] : [lane.front, tcp.nodePort])]
+  const several = (first: string | number): string => `${first}+${COPIES}`
+  return [from, cgroup, ...(way === 'socket' ? [several(clusterIP), tcp.port] : [lane.front, several(tcp.nodePort)])]
 }
 
 interface Load {

@@ -51,7 +51,7 @@ export class Program {
     return this.#child.pid!
   }
 
-  get #ended(): boolean {
+  get #isOver(): boolean {
     return this.#child.exitCode !== null || this.#child.signalCode !== null
   }
 
@@ -59,7 +59,7 @@ export class Program {
   async until(what: string, holds: () => boolean | Promise<boolean>, everyMs = 100): Promise<void> {
     const limit = performance.now() + LIMIT_MS
     let last: unknown
-    while (performance.now() < limit && !this.#ended) {
+    while (performance.now() < limit && !this.#isOver) {
       try {
         if (await holds()) return
       } catch (error) {
@@ -67,19 +67,30 @@ export class Program {
       }
       await delay(everyMs)
     }
-    const how = this.#ended ? 'ended' : `took more than ${LIMIT_MS / 1000} s`
+    const how = this.#isOver ? 'ended' : `took more than ${LIMIT_MS / 1000} s`
     throw new Error(`${what}: ${this.#name} ${how}: ${this.lastWords()}`, { cause: last })
   }
 
+  /** All it has said. */
+  log(): string {
+    return readFileSync(this.#log, 'utf8')
+  }
+
   lastWords(): string {
-    return readFileSync(this.#log, 'utf8').slice(-LAST_WORDS)
+    return this.log().slice(-LAST_WORDS)
+  }
+
+  /** Resolves when it has ended. */
+  ended(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#isOver) return resolve()
+      this.#child.once('exit', () => resolve())
+    })
   }
 
   kill(): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.#ended) return resolve()
-      this.#child.once('exit', () => resolve())
-      this.#child.kill('SIGKILL')
-    })
+    const ended = this.ended()
+    this.#child.kill('SIGKILL')
+    return ended
   }
 }

@@ -33,7 +33,7 @@ export async function benchStart(ids: ReadonlySet<string>): Promise<Result[]> {
     inSandbox<StartReply, 'weft' | 'plain'>(child, cgroups, (places) => ({ ...places, ...request }), TIMEOUT_MS),
   )
   const of = (who: Starter, what: 'last' | 'all' | 'cpu' | 'rssMb'): number[] =>
-    replies.flatMap((reply) => (reply.who === who ? [reply[what]] : []))
+    replies.flatMap((reply) => (reply.who === who ? [reply[what] ?? []].flat() : []))
   const figures = (who: Starter): string => {
     const seconds = (what: 'last' | 'all' | 'cpu'): string => (median(of(who, what)) / 1000).toFixed(1)
     return `${seconds('last')} s (all asked after ${seconds('all')} s, CPU ${seconds('cpu')} s)`
@@ -47,6 +47,7 @@ export async function benchStart(ids: ReadonlySet<string>): Promise<Result[]> {
     goal: 0.4,
     against: `kube-proxy iptables ${figures('iptables')}`,
     detail: `${figures('weft')}, from a directory; kube-proxy nftables ${figures('nftables')}`,
+    profile: `until ${steps(replies)}`,
   })
   const rss = result({
     id: 'C6',
@@ -55,7 +56,15 @@ export async function benchStart(ids: ReadonlySet<string>): Promise<Result[]> {
     goal: 160,
     unit: 'MB',
     against: without === undefined ? [memory('iptables'), memory('nftables')].join(', ') : 'none',
-    detail: 'after the start',
+    detail: 'a while after the start',
   })
   return [...(without === undefined ? [start] : []), rss].filter(({ id }) => ids.has(id))
+}
+
+/** When weft had got how far. */
+function steps(replies: readonly StartReply[]): string {
+  const ours = replies.filter(({ who }) => who === 'weft')
+  return Object.keys(ours[0]?.steps ?? {})
+    .map((step) => `${step} ${(median(ours.map((each) => each.steps[step]!)) / 1000).toFixed(2)} s`)
+    .join(', ')
 }

@@ -5,7 +5,9 @@
 import { execFile, execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { eventually } from '../eventually.ts'
 import type { KubeMode } from './kube-peer.ts'
 import type { Lane } from './lanes.ts'
 import { KubeApi, type KubeService, manifests } from './kube-api.ts'
@@ -34,7 +36,10 @@ export interface StartReply {
   readonly all: number
   /** Of the process and what it called, in milliseconds. */
   readonly cpu: number
-  readonly rssMb: number
+  /** Some time after its last start: what the start itself needed is given back by then, if ever. */
+  readonly rssMb: number | undefined
+  /** Milliseconds until it had logged what it had done. */
+  readonly steps: Readonly<Record<string, number>>
 }
 
 interface Probed {
@@ -47,6 +52,9 @@ interface Probed {
 const LIMIT_S = 180
 const PER_FILE = 100
 const TICKS_A_SECOND = 100
+const SETTLE_MS = 12_000
+/** Steps of a start, and what weft logs at the end of each. */
+const STEPS = { 'programs and maps': 'devices', 'first list': 'first list complete' } as const
 
 const request = JSON.parse(process.argv[2] ?? '') as StartRequest
 const { cgroups, directory } = request
@@ -55,6 +63,15 @@ const modes = [...new Set(request.starts)].filter((who) => who !== 'weft')
 const lanes = wire(['weft', ...modes])
 // Every backend's address is this one namespace, so that each service has ten of its own and all answer.
 configure('backend', ['route add local 10.128.0.0/14 dev lo'])
+// A link is not up at once, and programs on a node take its addresses as they find them.
+for (const { name } of lanes) {
+  await eventually(
+    () => execFileSync('ip', ['-netns', name, 'link', 'show', 'up0'], { encoding: 'utf8' }).includes('state UP'),
+    {
+      what: `the links of ${name} are up`,
+    },
+  )
+}
 
 const kube = `${directory}/kube`
 const api = modes.length > 0 ? await KubeApi.start(kube) : undefined
@@ -65,7 +82,8 @@ await api?.create(services)
 writeManifests(services)
 
 for (const [n, who] of request.starts.entries()) {
-  const reply = who === 'weft' ? await startWeft(n) : await startProxy(who)
+  const isLast = request.starts.lastIndexOf(who) === n
+  const reply = who === 'weft' ? await startWeft(n, isLast) : await startProxy(who, isLast)
   process.stdout.write(`${JSON.stringify(reply)}\n`)
 }
 await api?.close()
@@ -83,7 +101,7 @@ function writeManifests(all: readonly KubeService[]): void {
   }
 }
 
-async function startWeft(n: number): Promise<StartReply> {
+async function startWeft(n: number, isLast: boolean): Promise<StartReply> {
   const state = path.join(directory, `weft-${n}`)
   const bpffs = path.join(state, 'bpffs')
   mkdirSync(bpffs, { recursive: true })
@@ -101,17 +119,18 @@ async function startWeft(n: number): Promise<StartReply> {
   const command = [process.execPath, path.join(BUILD, 'js/agent/main.js'), 'agent', ...argv] as const
   const lane = laneOf('weft')
   try {
-    return await timed('weft', () => new Program(lane.netns, [...command], path.join(state, 'log')), cgroups.weft)
+    const start = (): Program => new Program(lane.netns, [...command], path.join(state, 'log'))
+    return await timed('weft', start, { cgroup: cgroups.weft, isLast })
   } finally {
     // The pins go, and with them what is attached.
     execFileSync('umount', [bpffs])
   }
 }
 
-async function startProxy(mode: KubeMode): Promise<StartReply> {
+async function startProxy(mode: KubeMode, isLast: boolean): Promise<StartReply> {
   const lane = laneOf(mode)
   try {
-    return await timed(mode, () => proxies!.start(lane, mode, kubeconfigs[mode]!), cgroups.plain)
+    return await timed(mode, () => proxies!.start(lane, mode, kubeconfigs[mode]!), { cgroup: cgroups.plain, isLast })
   } finally {
     for (const table of ['nat', 'filter', 'mangle']) {
       for (const what of ['-F', '-X']) inNetns(lane.name, 'xtables-legacy-multi', 'iptables', '-t', table, what)
@@ -120,31 +139,55 @@ async function startProxy(mode: KubeMode): Promise<StartReply> {
   }
 }
 
-async function timed(who: Starter, start: () => Program, cgroup: string): Promise<StartReply> {
+async function timed(
+  who: Starter,
+  start: () => Program,
+  { cgroup, isLast }: { cgroup: string; isLast: boolean },
+): Promise<StartReply> {
   const { tcp } = SERVICE
   const to = [services[0]!.clusterIP, services.length, tcp.port, LIMIT_S]
   const args = [BACKEND_NETNS, tcp.target, laneOf(who).netns, cgroup, ...to].map(String)
   const asking = promisify(execFile)('setpriv', ['--pdeathsig', 'KILL', built('probe'), ...args], { encoding: 'utf8' })
   const began = Number(process.hrtime.bigint())
+  const beganAt = Date.now()
   const program = start()
   try {
-    const probed = JSON.parse((await asking).stdout) as Probed
-    if (probed.never > 0) throw new Error(`${who}: ${probed.never} services never answered: ${program.lastWords()}`)
+    void program.ended().then(() => asking.child.kill('SIGKILL'))
+    const { stdout } = await asking.catch((cause: unknown) => failed(who, 'does not run', program, cause))
+    const probed = JSON.parse(stdout) as Probed
+    if (probed.never > 0) failed(who, `${probed.never} services never answered`, program)
     const since = (time: number): number => (time - began) / 1e6
-    return { who, last: since(probed.missing), all: since(probed.all), ...used(program.pid) }
+    const reply = { who, last: since(probed.missing), all: since(probed.all), cpu: cpuOf(program.pid) }
+    if (isLast) await delay(SETTLE_MS)
+    return { ...reply, steps: stepsOf(program, beganAt), rssMb: isLast ? rssOf(program.pid) : undefined }
   } finally {
     await program.kill()
   }
 }
 
-/** What a process has used. After its name in parentheses, fields of its stat begin with the third. */
-function used(pid: number): { cpu: number; rssMb: number } {
+function failed(who: Starter, why: string, program: Program, cause?: unknown): never {
+  throw new Error(`${who}: ${why}: ${program.lastWords()}`, { cause })
+}
+
+/** After the name in parentheses, fields of a process's stat begin with the third. */
+function cpuOf(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-  const fields = stat
-    .slice(stat.lastIndexOf(')') + 2)
-    .split(' ')
-    .map(Number)
-  const ticks = fields.slice(11, 15).reduce((sum, value) => sum + value, 0)
-  const rss = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))
-  return { cpu: (ticks * 1000) / TICKS_A_SECOND, rssMb: Number(rss?.[1]) / 1024 }
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const ticks = fields.slice(11, 15).reduce((sum, value) => sum + Number(value), 0)
+  return (ticks * 1000) / TICKS_A_SECOND
+}
+
+function rssOf(pid: number): number {
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
+}
+
+function stepsOf(program: Program, beganAt: number): Record<string, number> {
+  const said = program.log()
+  return Object.fromEntries(
+    Object.entries(STEPS).flatMap(([step, message]) => {
+      const line = said.split('\n').find((each) => each.includes(`"msg":"${message}"`))
+      const time = /"time":"([^"]+)"/.exec(line ?? '')?.[1]
+      return time === undefined ? [] : [[step, Date.parse(time) - beganAt]]
+    }),
+  )
 }

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import type { Address } from '../../agent/types/address.ts'
 import type { Service } from '../../agent/types/service.ts'
 import type { Lane } from './lanes.ts'
 import { desiredFrontends } from '../../agent/desired/frontends.ts'
@@ -16,7 +17,10 @@ import { BACKEND, inNetns } from './lanes.ts'
 import { BUILD } from './place.ts'
 import { backendRow, Balancer, endpoint, lbMapsOf, rows, serviceRow, snapshotOf } from './world.ts'
 
-/** The service that is measured, on every node and every peer alike. */
+/** Services that are measured: what one costs in iptables depends on where in a list kube-proxy happened to put it. */
+export const COPIES = 8
+
+/** The first of them, on every node and every peer alike; the others have the addresses and node ports behind. */
 export const SERVICE = {
   clusterIP: '10.99.1.1',
   tcp: { port: 80, target: 8080, nodePort: 30080 },
@@ -70,17 +74,20 @@ export class WeftNode {
     for (const end of ['client', 'backend']) inNetns(end, 'ethtool', '-K', this.#lane.name, 'gro', 'on', 'tx', 'off')
   }
 
-  /** The service under test and as many others as are missing to `count`. */
+  /** The services under test and as many others as are missing to `count`. */
   async fill(count: number): Promise<void> {
     const tables = createTables()
     const writer = new Writer(tables, new SyncGates())
-    const others = rows(count - 1, 10)
-    const own = ownService(count)
-    for (const row of [...others.services, own]) writer.upsertService(row)
+    const others = rows(count - COPIES, 10)
+    for (const row of others.services) writer.upsertService(row)
     for (const row of others.sets) writer.upsertBackends(row)
-    const ports = own.ports.map(({ name, protocol, targetPort }) => ({ name, protocol, port: Number(targetPort) }))
-    const backend = { ...endpoint(parseAddress(BACKEND)!), ports }
-    writer.upsertBackends({ ...backendRow(own, 0, 0), endpoints: [backend] })
+    for (let copy = 0; copy < COPIES; copy++) {
+      const own = ownService(count, copy)
+      writer.upsertService(own)
+      const ports = own.ports.map(({ name, protocol, targetPort }) => ({ name, protocol, port: Number(targetPort) }))
+      const backend = { ...endpoint(parseAddress(BACKEND)!), ports }
+      writer.upsertBackends({ ...backendRow(own, 0, 0), endpoints: [backend] })
+    }
     const snapshot = snapshotOf(tables, 'random', [parseAddress(this.#lane.front)!])
     const services = [...tables.services.values()]
     await this.#balancer.set(services.flatMap((row) => desiredFrontends(snapshot, row.name).frontends))
@@ -116,14 +123,14 @@ export class WeftNode {
   }
 }
 
-function ownService(n: number): Service {
+function ownService(count: number, copy: number): Service {
   const { tcp, udp, clusterIP } = SERVICE
-  return serviceRow(n, {
+  return serviceRow(count + copy, {
     type: 'NodePort',
-    clusterIPs: [parseAddress(clusterIP)!],
+    clusterIPs: [(parseAddress(clusterIP)! + copy) as Address],
     ports: [
-      { name: 'http', protocol: 6, port: tcp.port, targetPort: tcp.target, nodePort: tcp.nodePort },
-      { name: 'dns', protocol: 17, port: udp.port, targetPort: udp.target, nodePort: udp.nodePort },
+      { name: 'http', protocol: 6, port: tcp.port, targetPort: tcp.target, nodePort: tcp.nodePort + copy },
+      { name: 'dns', protocol: 17, port: udp.port, targetPort: udp.target, nodePort: udp.nodePort + copy },
     ],
   })
 }
