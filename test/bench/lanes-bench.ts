@@ -98,13 +98,13 @@ function idOf(all: Readonly<Record<string, Described & { way: Way }>>, way: Way)
   return Object.entries(all).find(([, each]) => each.way === way)!
 }
 
-function connectResult({ services, way, lanes, programs }: LanesReply & { kind: 'connect' }): Result {
+function connectResult({ services, way, isWorn, lanes, programs }: LanesReply & { kind: 'connect' }): Result {
   const [id, { what, against }] = idOf(CONNECT, way)
   const [plain, weft] = sides<Connects>(lanes)
   const beside = peers(lanes, ({ p50 }) => p50, us)
   return result({
-    id: `${id}@${services}`,
-    what: `${what}, ${services} services`,
+    id: `${id}@${services}${isWorn ? '-worn' : ''}`,
+    what: `${what}, ${services} services${isWorn ? ', flow table used before' : ''}`,
     measured: ratio(weft.p50, plain.p50),
     goal: GOAL,
     against: `${against} ${us(median(plain.p50))}, p99 ${us(plain.p99)}`,
@@ -116,7 +116,9 @@ function connectResult({ services, way, lanes, programs }: LanesReply & { kind: 
 /** The same with many services as with few; kube-proxy's is from its own fewest to its own most. */
 function growth(replies: readonly LanesReply[], way: Way): Result {
   const [id, { what }] = idOf(CONNECT, way)
-  const found = replies.flatMap((reply) => (reply.kind === 'connect' && reply.way === way ? [reply] : []))
+  const found = replies.flatMap((reply) =>
+    reply.kind === 'connect' && reply.way === way && !reply.isWorn ? [reply] : [],
+  )
   const cost = (lane: string): { services: number; ratio: number }[] =>
     found.flatMap(({ services, lanes }) => {
       const asked = lanes[lane]

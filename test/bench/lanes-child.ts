@@ -48,7 +48,15 @@ export interface Flood {
 }
 
 export type LanesReply =
-  | { kind: 'connect'; services: number; way: Way; lanes: Record<string, Connects>; programs: string }
+  | {
+      kind: 'connect'
+      services: number
+      way: Way
+      /** The flow table is as rates and datagrams have left it. */
+      isWorn: boolean
+      lanes: Record<string, Connects>
+      programs: string
+    }
   | { kind: 'rate'; services: number; way: Way; lanes: Record<string, Connects>; refused: number; asked: number }
   | { kind: 'flood'; services: number; flows: number; lanes: Record<string, Flood>; programs: string }
 
@@ -74,13 +82,13 @@ for (const services of request.services) {
   const isBeside = services <= peers.services
   if (isBeside) await kube?.fill(services, answers)
   const beside = isBeside ? lanes : own
+  // What came before, at fewer services, is still in the flow table.
+  if (services === request.services.at(-1) && request.rate.includes('nodeport')) {
+    for (const way of request.connect) if (way === 'nodeport') await opened(way, services, true, beside)
+  }
   for (const way of request.connect) {
-    const found = await connect(way, CONNECT, beside)
-    const programs = await node.profile(async () => {
-      await connect(way, { ...CONNECT, rounds: PROFILE_ROUNDS }, own)
-      return (PROFILE_ROUNDS + 1) * CONNECT.batch
-    })
-    say({ kind: 'connect', services, way, lanes: found, programs })
+    for (const each of nodes) each.forget()
+    await opened(way, services, false, beside)
   }
   if (!request.loads.includes(services)) continue
   for (const way of request.rate) await rate(way, services, beside)
@@ -95,6 +103,15 @@ for (const services of request.services) {
 }
 for (const each of nodes) each.close()
 await kube?.close()
+
+async function opened(way: Way, services: number, isWorn: boolean, chosen: readonly Lane[]): Promise<void> {
+  const found = await connect(way, CONNECT, chosen)
+  const programs = await node.profile(async () => {
+    await connect(way, { ...CONNECT, rounds: PROFILE_ROUNDS }, own)
+    return (PROFILE_ROUNDS + 1) * CONNECT.batch
+  })
+  say({ kind: 'connect', services, way, isWorn, lanes: found, programs })
+}
 
 function say(reply: LanesReply): void {
   process.stdout.write(`${JSON.stringify(reply)}\n`)
