@@ -7,7 +7,7 @@ import { desiredFrontends } from '../../agent/desired/frontends.ts'
 import { systemClock } from '../../agent/lib/clock.ts'
 import { encoded } from '../../agent/maps/codec.ts'
 import { DEVICE_MAP, deviceKey, deviceValue } from '../../agent/maps/device.ts'
-import { FLOW_OTHER_MAP, FLOW_TCP_MAP } from '../../agent/maps/flow.ts'
+import { FLOW_MAPS } from '../../agent/maps/flow.ts'
 import { SyncGates } from '../../agent/state/sync.ts'
 import { createTables } from '../../agent/state/tables.ts'
 import { Writer } from '../../agent/state/writer.ts'
@@ -96,7 +96,7 @@ export class WeftNode {
 
   /** Empties the flow tables, so that what was measured before is not measured again: they forget nothing by themselves. */
   forget(): void {
-    for (const { name } of [FLOW_TCP_MAP, FLOW_OTHER_MAP]) {
+    for (const { name } of FLOW_MAPS) {
       const map = this.#datapath.maps[name]!
       const { keys, count } = map.dump()
       if (count > 0) map.deleteBatch(keys, count)
