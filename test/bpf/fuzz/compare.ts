@@ -139,17 +139,22 @@ export function halves(state: State, now: number): string[] {
     .map((flow) => `half a flow: ${flowName(flow.key)}`)
 }
 
+function ownsAnswer(state: State, { key, to }: Flow): boolean {
+  const answered = state.flows.get(flowName(turned(to, key.protocol)))
+  return answered !== undefined && sameTuple(turned(answered.to, key.protocol), key)
+}
+
 /** Two live flows must not leave under one tuple. One that closes may lose its own to the client's next. */
 export function collisions(state: State, now: number): string[] {
   const seen = new Map<string, Flow>()
   const found: string[] = []
   for (const flow of state.flows.values()) {
     if (flow.reverse || flow.kind === 'dsr' || flow.expires <= now || isClosing(flow)) continue
+    // What another node told of may have lost its answers to the next that it told of; no service here replaces its entry.
+    if (flow.backendId === 0 && flow.kind === 'local' && !ownsAnswer(state, flow)) continue
     const name = flowName({ ...flow.to, protocol: flow.key.protocol })
     const other = seen.get(name)
-    const answered = state.flows.get(flowName(turned(flow.to, flow.key.protocol)))
-    const mine = answered !== undefined && sameTuple(turned(answered.to, flow.key.protocol), flow.key)
-    if (other !== undefined && mine)
+    if (other !== undefined && ownsAnswer(state, flow))
       found.push(`two flows leave as ${name}: ${flowName(flow.key)}, ${flowName(other.key)}`)
     seen.set(name, flow)
   }
