@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import type { KubeMode } from './kube-peer.ts'
-import type { Cgroup, Connects, Flood, LanesReply, LanesRequest, Way } from './lanes-child.ts'
+import type { Cgroup, Connects, Flood, LanesReply, LanesRequest, Source, Way } from './lanes-child.ts'
 import type { Result } from './report.ts'
 import { median, ratio } from './measure.ts'
 import { missingPeer } from './peers.ts'
@@ -34,10 +34,22 @@ const RATE: Readonly<Record<string, Described & { way: Way }>> = {
   E3: { way: 'socket', what: 'connection from socket to reset, ClusterIP by socket', against: 'direct' },
   E3n: { way: 'nodeport', what: 'connection from socket to reset, NodePort, SNAT', against: 'fwd' },
 }
-const FLOOD: Readonly<Record<string, { at: string; what: string; goals: Readonly<Record<number, number>> }>> = {
-  weft: { at: 'tc', what: 'CPU for a forwarded datagram, SNAT, tc', goals: { 1: 1.25, 16_000: 1.45 } },
-  xdp: { at: 'xdp', what: 'CPU for a forwarded datagram, SNAT, XDP', goals: { 1: 0.7, 16_000: 0.9 } },
+interface FloodOf {
+  readonly id: string
+  readonly of: Source
+  readonly lane: string
+  readonly what: string
+  readonly goals: Readonly<Record<number, number>>
 }
+
+const TC_GOALS = { 1: 1.25, 16_000: 1.45 }
+/** XDP's goals are for frames from a driver: what a socket sends is a packet of the kernel's before XDP can spare it one. */
+const FLOOD: readonly FloodOf[] = [
+  { id: 'tc', of: 'sockets', lane: 'weft', what: 'datagram, SNAT, tc', goals: TC_GOALS },
+  { id: 'xdp', of: 'sockets', lane: 'xdp', what: 'datagram, SNAT, XDP', goals: {} },
+  { id: 'frame-tc', of: 'frames', lane: 'weft', what: "driver's frame, SNAT, tc", goals: TC_GOALS },
+  { id: 'frame-xdp', of: 'frames', lane: 'xdp', what: "driver's frame, SNAT, XDP", goals: { 1: 0.7, 16_000: 0.9 } },
+]
 
 export const LANES_IDS = [...Object.keys(CONNECT), 'E2', ...Object.keys(RATE)]
 
@@ -90,7 +102,7 @@ function resultsOf(reply: LanesReply): Result[] {
     case 'rate':
       return rateResults(reply)
     case 'flood':
-      return Object.entries(FLOOD).map(([lane, each]) => floodResult(reply, lane, each))
+      return FLOOD.filter(({ of }) => of === reply.of).map((each) => floodResult(reply, each))
   }
 }
 
@@ -201,18 +213,17 @@ function peers<T>(
 
 function floodResult(
   { services, flows, lanes, programs }: LanesReply & { kind: 'flood' },
-  lane: string,
-  { at, what, goals }: (typeof FLOOD)[string],
+  { id, lane, what, goals }: FloodOf,
 ): Result {
   const [plain, ours] = sides<Flood>(lanes, lane)
   const lost = ours.sent - ours.received
   const losses = lost > 0 ? `; ${lost} of ${ours.sent} lost` : ''
   const beside = peers(lanes, (each) => each.ns, ns)
   return result({
-    id: `E2@${services}-${at}-${flows}`,
-    what: `${what}, ${flows} ${flows === 1 ? 'flow' : 'flows'}, ${services} services`,
+    id: `E2@${services}-${id}-${flows}`,
+    what: `CPU for a forwarded ${what}, ${flows} ${flows === 1 ? 'flow' : 'flows'}, ${services} services`,
     measured: ratio(ours.ns, plain.ns),
-    goal: goals[flows]!,
+    goal: goals[flows] ?? Infinity,
     against: `fwd ${ns(median(plain.ns))}`,
     detail: `${ns(median(ours.ns))}, sending and receiving included${losses}${beside}`,
     profile: lane === 'weft' ? `programs per datagram: ${programs}` : '',

@@ -5,6 +5,7 @@
 import { execFileSync } from 'node:child_process'
 import type { KubeMode } from './kube-peer.ts'
 import type { Lane } from './lanes.ts'
+import { frames } from './frames.ts'
 import { KubePeers } from './kube-peer.ts'
 import { BACKEND, BACKEND_NETNS, CLIENT_NETNS, wire } from './lanes.ts'
 import { built, pinned } from './place.ts'
@@ -31,6 +32,8 @@ export interface LanesRequest {
 
 export type Cgroup = 'weft' | 'plain' | 'xdp'
 export type Way = 'socket' | 'nodeport'
+/** Who hands the first datagram to a node: a socket's call, or a device's driver. */
+export type Source = 'sockets' | 'frames'
 
 /** One lane's connections; times in ns. */
 export interface Connects {
@@ -58,7 +61,7 @@ export type LanesReply =
       programs: string
     }
   | { kind: 'rate'; services: number; way: Way; lanes: Record<string, Connects>; refused: number; asked: number }
-  | { kind: 'flood'; services: number; flows: number; lanes: Record<string, Flood>; programs: string }
+  | { kind: 'flood'; of: Source; services: number; flows: number; lanes: Record<string, Flood>; programs: string }
 
 const CONNECT = { rounds: 200, batch: 60 } as const
 const RATE_BATCH = 1000
@@ -93,12 +96,14 @@ for (const services of request.services) {
   if (!request.loads.includes(services)) continue
   for (const way of request.rate) await rate(way, services, beside)
   for (const flows of request.floods) {
-    const found = await flood(flows, FLOOD_ROUNDS, beside)
-    const programs = await node.profile(async () => {
-      await flood(flows, 2, own)
-      return 2 * request.datagrams + Math.max(flows, 1000)
-    })
-    say({ kind: 'flood', services, flows, lanes: found, programs })
+    for (const of of ['sockets', 'frames'] as const) {
+      const found = await flood(of, flows, FLOOD_ROUNDS, beside)
+      const programs = await node.profile(async () => {
+        await flood(of, flows, 2, own)
+        return 2 * request.datagrams + Math.max(flows, 1000)
+      })
+      say({ kind: 'flood', of, services, flows, lanes: found, programs })
+    }
   }
 }
 for (const each of nodes) each.close()
@@ -169,12 +174,20 @@ async function rate(way: Way, services: number, chosen: readonly Lane[]): Promis
   say({ kind: 'rate', services, way, lanes: found, refused, asked })
 }
 
-function flood(flows: number, rounds: number, chosen: readonly Lane[]): Promise<Record<string, Flood>> {
+/** Every flow is known before the first round, as are neighbours and routes. */
+async function flood(
+  of: Source,
+  flows: number,
+  rounds: number,
+  chosen: readonly Lane[],
+): Promise<Record<string, Flood>> {
   const { udp } = SERVICE
-  const args = chosen.flatMap((lane) => {
-    const to = lane === plain ? [BACKEND, udp.target] : [lane.front, udp.nodePort]
-    return [CLIENT_NETNS, lane.client, ...to, lane.name]
-  })
+  const load = { rounds, count: request.datagrams, flows, to: { address: BACKEND, port: udp.target } }
+  const targets = chosen.map((lane) =>
+    lane === plain ? { lane, ...load.to } : { lane, address: lane.front, port: udp.nodePort },
+  )
+  if (of === 'frames') return named(chosen, await frames(load, targets))
+  const args = targets.flatMap(({ lane, address, port }) => [CLIENT_NETNS, lane.client, address, port, lane.name])
   const all = [rounds, request.datagrams, flows, BACKEND_NETNS, BACKEND, udp.target, ...args].map(String)
   return pinned(async () =>
     named(chosen, JSON.parse(execFileSync(built('flood'), all, { encoding: 'utf8' })) as Flood[]),

@@ -74,6 +74,8 @@ export function wire(names: readonly string[]): Lane[] {
     // Ports for SNAT and ports of the node's own sockets must not meet: equal settings on all nodes.
     const settings = ['net.ipv4.ip_forward=1', 'net.ipv4.ip_local_port_range=10000 29999']
     inNetns(lane.name, 'sysctl', '-qw', ...settings)
+    // Without it a veth takes no frames from a driver.
+    inNetns(lane.name, 'ethtool', '-K', 'up0', 'gro', 'on')
   }
   return lanes
 }
