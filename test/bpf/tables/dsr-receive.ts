@@ -66,14 +66,14 @@ export const DSR_RECEIVE: readonly Case[] = [
     ],
   },
   {
-    description: 'nothing behind the inner frame’s header: it cannot be unpacked',
+    description: 'nothing behind the inner frame’s header: nothing to unpack',
     ...here,
     cuts: true,
     steps: [
       {
         send: { ...arrives(packet, { told }), cut: 14 },
         verdict: 'drop',
-        counts: 'DROP_WRITE_ERROR',
+        counts: 'DROP_INVALID_PACKET',
         flows: [],
       },
     ],
