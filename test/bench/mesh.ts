@@ -27,6 +27,8 @@ const BIG_TXN = 500
 /** One change in each message. etcd takes fewer of those. */
 const SINGLE_RATE = 1000
 const IDLE_MS = 2000
+/** How long events come before they are counted. */
+const WARM_SECONDS = 10
 
 const EAST: Origin = { name: 'east', id: 2, cached: false }
 
@@ -126,6 +128,10 @@ async function measure(etcd: EtcdProcess, client: Etcd3): Promise<Figures> {
   }
   let version = 0
   const watch = async (child: Child, pace = STEADY): Promise<{ watch: MeshReply; sent: Map<string, number> }> => {
+    // A steady watch: the first thousands of events run in an interpreter, and pay for being compiled.
+    await child.ask('watch')
+    await change(client, { ...pace, count: pace.rate * WARM_SECONDS }, ++version)
+    await child.ask({ events: pace.rate * WARM_SECONDS })
     // What the process uses while nothing happens is not the events' cost.
     await child.ask('watch')
     await new Promise((resolve) => setTimeout(resolve, IDLE_MS))
@@ -253,7 +259,7 @@ function report({ receive, state, agent, many, late }: Figures): Result[] {
     }),
     result({
       id: 'K3',
-      what: `watch at ${RATE} changes/s, CPU per event, etcd → tables`,
+      what: `steady watch at ${RATE} changes/s, CPU per event, etcd → tables`,
       measured: event(state.watch),
       goal: 5,
       unit: 'µs',
