@@ -13,10 +13,8 @@ export interface LivenessOptions {
   readonly onReturned: () => void
 }
 
-/** How often in that time it is looked whether anybody listened. */
+/** How often in that time it is looked whether anybody listened. A look that comes later than the next one was due says no. */
 const LOOKS = 4
-/** A timer that comes this late says that what came meanwhile lies unread. */
-const LATE_MS = 100
 
 /**
  * Turns evidence of life into three events. Evidence costs one clock reading; a single timer looks whether it came.
@@ -103,11 +101,12 @@ export class Liveness {
       wait = Math.min(unreachableAfterMs / 10, holdDownMs)
       if (!this.#expired) wait = Math.min(wait, cacheTtlMs - silence)
     }
-    wait = Math.max(Math.min(wait, unreachableAfterMs / LOOKS), 10)
+    const look = unreachableAfterMs / LOOKS
+    wait = Math.max(Math.min(wait, look), 10)
     this.#cancel()
     this.#cancel = clock.after(wait, () => {
       const late = clock.now() - now - wait
-      if (late >= LATE_MS) this.#deaf += late
+      if (late >= look) this.#deaf += late
       this.#check()
     })
   }
