@@ -47,8 +47,7 @@ export function separates(cut: Cut, a: Place, b: Place): boolean {
  * young: one of those had to be avoided. The rest failed:
  *
  * - `lost`: it had to succeed;
- * - `young`: a cut that takes backends from it was in place for less than the grace time, time that nobody got not counted, or
- *   its node had no agent for that long;
+ * - `young`: a cut that takes backends from it was in place for less than the grace time, or its node had no agent for that long;
  * - `unreachable`: the cut left no backend to reach, or not even the node that it went in through;
  * - `own`: the cut took backends of the own cluster, of which its own control plane would have to tell.
  */
@@ -60,16 +59,11 @@ export function judge(
   backends: readonly PodPlace[],
   events: Events,
   graceMs: number,
-  /** Of the time between two moments, how much nobody on this machine got. */
-  lostMs: (from: number, to: number) => number = () => 0,
 ): Verdict {
   const answered = answer.outcome === 'ok'
   const active = events.cuts.filter((cut) => cut.from < answer.end && cut.to > answer.start)
   const harmful = active.filter((cut) => backends.some((place) => separates(cut, route, place)))
-  const old = harmful.every((cut) => {
-    const since = knownSince(cut, route.node, events.absences)
-    return answer.start - since - lostMs(since, answer.start) > graceMs
-  })
+  const old = harmful.every((cut) => answer.start > knownSince(cut, route.node, events.absences) + graceMs)
   if (answered) return old && harmful.length > 0 ? 'proof' : 'answered'
   const cutOff = (place: PodPlace): boolean => harmful.some((cut) => separates(cut, route, place))
   if (backends.every(cutOff) || (route.outside && active.some((cut) => separates(cut, OUTSIDE, route))))

@@ -11,7 +11,6 @@ export function report(seed: number, ms: number, result: StormResult): string {
   const told = ['answered', 'proof', 'young', 'unreachable', 'own', 'lost'] as const
   const lines = [
     `seed ${seed}, ${ms / 1000} s: ${writes} keys changed, ${faults.length} faults, ${requestsOf(result)} requests`,
-    `the machine was late for ${((100 * result.lateMs) / ms).toFixed(0)} % of the time`,
     `requests: ${told.map((verdict) => `${verdict} ${verdicts[verdict] ?? 0}`).join(', ')}`,
     `${differences.length} differences ${(settledMs / 1000).toFixed(1)} s after the last fault`,
   ]

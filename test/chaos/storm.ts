@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { judge, type Verdict } from './judge.ts'
-import { Metronome } from './metronome.ts'
 import { monotonic } from './monotonic.ts'
 import { backendsOf, clientRoutes, podRoutes, type Route } from './probed.ts'
 import { Requests, type Answer } from './requests.ts'
@@ -27,8 +26,6 @@ export interface StormResult {
   readonly kvstoremesh: boolean
   /** Milliseconds since the epoch. */
   readonly began: number
-  /** Of the time of the storm, how much nobody on this machine got. */
-  readonly lateMs: number
   /** In the order and at the time in which they began: a busy machine may have no time for the last ones of the schedule. */
   readonly faults: readonly Fault[]
   /** Changed keys. */
@@ -58,7 +55,6 @@ export async function storm(options: StormOptions): Promise<StormResult> {
   const requests = new Requests(lab.paths)
   const routes = startRequests(requests, stage)
   const faults: Fault[] = []
-  const metronome = new Metronome()
   const start = monotonic()
   const began = Date.now()
   const over = new AbortController()
@@ -86,10 +82,8 @@ export async function storm(options: StormOptions): Promise<StormResult> {
   const differences = await stage.settle()
   const settledMs = monotonic() - lifted
   await requests.stop()
-  metronome.stop()
-  const told = judgeAll(stage, routes, requests, start, metronome)
-  const lateMs = metronome.lost(start, lifted)
-  return { kvstoremesh, lateMs, began, faults, writes: stage.writers.writes, settledMs, differences, ...told }
+  const told = judgeAll(stage, routes, requests, start)
+  return { kvstoremesh, began, faults, writes: stage.writers.writes, settledMs, differences, ...told }
 }
 
 function lanesOf(schedule: readonly Fault[]): Fault[][] {
@@ -103,7 +97,6 @@ function judgeAll(
   routes: readonly Route[],
   { answers }: Requests,
   start: number,
-  metronome: Metronome,
 ): Pick<StormResult, 'verdicts' | 'failed' | 'lost'> {
   const asked = new Map(
     routes.map((route) => [route.name, { route, backends: backendsOf(topology.clusters, route.service) }]),
@@ -113,9 +106,7 @@ function judgeAll(
   for (const answer of answers) {
     const found = asked.get(answer.route)
     if (found === undefined) throw new TypeError(`nobody asked ${answer.route}`)
-    const verdict = judge(answer, found.route, found.backends, faults.events, GRACE_MS, (from, to) =>
-      metronome.lost(from, to),
-    )
+    const verdict = judge(answer, found.route, found.backends, faults.events, GRACE_MS)
     verdicts[verdict] = (verdicts[verdict] ?? 0) + 1
     if (answer.outcome !== 'ok') failed.push({ at: answer.start - start, answer, verdict })
   }

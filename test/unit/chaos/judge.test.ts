@@ -33,21 +33,6 @@ describe('a request that failed', () => {
     expect(asked(5001, { cuts })).toBe('lost')
   })
 
-  test('is excused for as long again as the machine gave nobody a turn', () => {
-    const events = { cuts: [cut('partition', 'east', 1000)], absences: [] }
-    const verdict = (start: number, lostMs: number): Verdict =>
-      judge(
-        { route: ROUTE.name, start, end: start + 1000, outcome: 'timeout' },
-        ROUTE,
-        [pod('west'), pod('east')],
-        events,
-        GRACE_MS,
-        () => lostMs,
-      )
-    expect(verdict(5500, 500)).toBe('young')
-    expect(verdict(5501, 500)).toBe('lost')
-  })
-
   test('is lost when the cut takes nothing from it', () => {
     expect(asked(1500, { cuts: [cut('partition', 'east', 1000)] }, { pods: [pod('north')] })).toBe('lost')
     expect(asked(1500, { cuts: [cut('link-down', 'east-a', 1000)] })).toBe('lost')
