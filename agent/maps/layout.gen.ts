@@ -177,11 +177,21 @@ export const PurgeIds = {
   services: 4,
 } as const
 
+/** struct purge_range: bytes in all, and where each field starts. */
+export const PurgeRange = {
+  size: 16,
+  svcId: 0,
+  addr: 4,
+  mask: 8,
+  deny: 12,
+} as const
+
 /** struct purge_run: bytes in all, and where each field starts. */
 export const PurgeRun = {
-  size: 8,
-  tcp: 0,
-  any: 4,
+  size: 12,
+  ranges: 0,
+  tcp: 4,
+  any: 8,
 } as const
 
 /** struct revsk_key: bytes in all, and where each field starts. */
@@ -536,6 +546,14 @@ export const MAPS = {
     keySize: 4,
     valueSize: 8,
     maxEntries: 8193,
+    flags: 1024,
+  },
+  w_purge_ranges: {
+    name: 'w_purge_ranges',
+    type: 2,
+    keySize: 4,
+    valueSize: 16,
+    maxEntries: 128,
     flags: 1024,
   },
   w_revsk4_v1: {

@@ -5,7 +5,7 @@ import type { GoneBackend } from '../targets/stale-sockets.ts'
 import { maglevTable, parseMaglevSeed } from '../desired/maglev.ts'
 import { DEFAULT_MAGLEV_SEED } from '../types/maglev.ts'
 import { describeError } from '../lib/errors.ts'
-import { PURGE_MAP, PURGE_PROGRAM } from '../maps/purge.ts'
+import { PURGE_MAP, PURGE_PROGRAM, PURGE_RANGES_MAP } from '../maps/purge.ts'
 import { GRACE_MS, IdPool } from '../state/ids.ts'
 import { Regions } from '../state/regions.ts'
 import { FlowPurge } from '../targets/flow-purge.ts'
@@ -34,7 +34,7 @@ export function openLoadBalancer(
     maglev: (members, size) => maglevTable(members, size, seed),
     clock,
     graceMs: GRACE_MS,
-    onRangesChanged: (id) => purge?.purge({ services: [id] }),
+    onRangesChanged: (clients) => purge?.purge({ clients }),
     onBackendGone: (backend) => sockets?.gone(backend),
   })
 }
@@ -43,6 +43,7 @@ export function openLoadBalancer(
 export function openFlowPurge(datapath: Datapath, clock: Clock, log: Log): FlowPurge {
   return new FlowPurge({
     ids: datapath.maps[PURGE_MAP.name]!.mmap(),
+    ranges: datapath.maps[PURGE_RANGES_MAP.name]!.mmap(),
     walk: (args) => datapath.call(PURGE_PROGRAM, args),
     clock,
     onPurged: ({ ids, flows, tookMs }) => log.debug({ ids, ...flows, tookMs: Math.round(tookMs) }, 'flows purged'),

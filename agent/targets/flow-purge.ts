@@ -1,16 +1,20 @@
 import type { Clock } from '../lib/clock.ts'
-import type { PurgeCounts, PurgeKind } from '../maps/purge.ts'
-import { decodePurge, purgeArguments, purgeBit } from '../maps/purge.ts'
+import type { PurgeCounts, PurgeKind, ServiceClients } from '../maps/purge.ts'
+import { decodePurge, purgeArguments, purgeBit, purgeRangeWords } from '../maps/purge.ts'
 import type { ArrayView, Ids } from './lb/views.ts'
 
 export interface PurgeRequest {
   readonly services?: Iterable<number>
   readonly backends?: Iterable<number>
+  /** Of a service that stays: all flows but those of these clients. */
+  readonly clients?: ServiceClients
 }
 
 export interface FlowPurgeOptions {
   /** `w_purge`, mapped. */
   readonly ids: ArrayView
+  /** `w_purge_ranges`, mapped. */
+  readonly ranges: ArrayView
   /** Runs the program that walks both flow tables, with its arguments; throws when it cannot. */
   readonly walk: (run: Buffer) => Buffer
   readonly clock: Clock
@@ -33,6 +37,8 @@ const MAX_WALKS = 3
 export class FlowPurge {
   readonly #options: FlowPurgeOptions
   readonly #pending: Record<PurgeKind, Set<number>> = { backends: new Set(), services: new Set() }
+  /** By service id; what was asked last counts. */
+  readonly #clients = new Map<number, ServiceClients>()
   #done: (() => void)[] = []
   #cancel: (() => void) | undefined
   #notBefore = 0
@@ -46,6 +52,7 @@ export class FlowPurge {
   purge(request: PurgeRequest, done?: () => void): void {
     for (const id of request.services ?? []) this.#pending.services.add(id)
     for (const id of request.backends ?? []) this.#pending.backends.add(id)
+    if (request.clients !== undefined) this.#clients.set(request.clients.serviceId, request.clients)
     if (done !== undefined) this.#done.push(done)
     this.#schedule(GATHER_MS)
   }
@@ -68,7 +75,7 @@ export class FlowPurge {
     this.#cancel?.()
     this.#cancel = undefined
     const { backends, services } = this.#pending
-    const ids = backends.size + services.size
+    const ids = backends.size + services.size + this.#clients.size
     if (ids === 0 && this.#done.length === 0) return
     const { clock, onPurged, onError } = this.#options
     const start = clock.now()
@@ -84,6 +91,7 @@ export class FlowPurge {
     this.#notBefore = clock.now() + tookMs / SHARE
     backends.clear()
     services.clear()
+    this.#clients.clear()
     const done = this.#done
     this.#done = []
     for (const each of done) each()
@@ -105,11 +113,11 @@ export class FlowPurge {
   }
 
   #walkMarked(): PurgeCounts {
-    this.#mark()
+    const ranges = this.#mark()
     try {
       let [tcp, other] = [0, 0]
       for (let i = 0; i < MAX_WALKS; i++) {
-        const found = decodePurge(this.#options.walk(purgeArguments()))
+        const found = decodePurge(this.#options.walk(purgeArguments(ranges)))
         tcp += found.tcp
         other += found.other
         if (found.tcp + found.other === 0) break
@@ -120,13 +128,32 @@ export class FlowPurge {
     }
   }
 
-  #mark(): void {
-    const { ids } = this.#options
-    for (const kind of ['backends', 'services'] as const) {
-      for (const id of this.#pending[kind]) {
-        const { word, mask } = purgeBit(kind, id, ids.stride)
-        if (word < ids.u32.length) ids.u32[word] = (ids.u32[word]! | mask) >>> 0
-      }
+  /** Writes what is to go, and who is not; how many ranges there are of the latter. */
+  #mark(): number {
+    const { backends, services } = this.#pending
+    for (const id of backends) this.#markId('backends', id)
+    for (const id of services) this.#markId('services', id)
+    let count = 0
+    for (const clients of this.#clients.values()) {
+      this.#markId('services', clients.serviceId)
+      // A service that is gone has no clients, and one with too many ranges for the room there is loses all its flows.
+      if (!services.has(clients.serviceId)) count += this.#writeRanges(clients, count)
     }
+    return count
+  }
+
+  #markId(kind: PurgeKind, id: number): void {
+    const { ids } = this.#options
+    const { word, mask } = purgeBit(kind, id, ids.stride)
+    if (word < ids.u32.length) ids.u32[word] = (ids.u32[word]! | mask) >>> 0
+  }
+
+  #writeRanges(clients: ServiceClients, first: number): number {
+    const { ranges } = this.#options
+    if (first + clients.ranges.length > ranges.count) return 0
+    clients.ranges.forEach((range, i) => {
+      ranges.u32.set(purgeRangeWords(clients, range), ((first + i) * ranges.stride) / 4)
+    })
+    return clients.ranges.length
   }
 }

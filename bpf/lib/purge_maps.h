@@ -16,4 +16,16 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 } w_purge SEC(".maps");
 
+/* The verifier goes round once for each. */
+#define PURGE_MAX_RANGES 128
+
+/* Who stays, in any order. Written by the agent before a walk. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct purge_range);
+	__uint(max_entries, PURGE_MAX_RANGES);
+	__uint(map_flags, BPF_F_MMAPABLE);
+} w_purge_ranges SEC(".maps");
+
 #endif /* WEFT_PURGE_MAPS_H */

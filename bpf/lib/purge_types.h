@@ -13,8 +13,18 @@ struct purge_ids {
 	__u32 services;
 };
 
-/* What a walk did. */
+/* Of a service that has such elements, flows of clients that it lets in stay: those in one of its ranges, or with `deny` the rest. */
+struct purge_range {
+	__u32 svc_id;
+	__be32 addr;
+	__be32 mask;
+	__u32 deny;
+};
+
 struct purge_run {
+	/* How many ranges there are. */
+	__u32 ranges;
+	/* What a walk did. */
 	__u32 tcp;
 	__u32 any;
 };

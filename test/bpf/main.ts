@@ -4,7 +4,7 @@ import { release } from 'node:os'
 import { dirname } from 'node:path'
 import { kernelChecksSums, pathsOf, runCase } from './run.ts'
 import { loadObject } from './load.ts'
-import { checkPurge } from './purge-cases.ts'
+import { checkAdmission, checkPurge } from './purge-cases.ts'
 import { TABLES } from './tables/index.ts'
 import { objectPath, World } from './world.ts'
 
@@ -42,6 +42,7 @@ function tables(): void {
   }
 
   attempt('flows are purged by service and backend', checkPurge)
+  attempt('a purge spares the clients that a service lets in', checkAdmission)
 
   const world = new World()
   try {

@@ -1,10 +1,21 @@
 import type { FlowKeyFields, FlowValueFields } from '../../agent/maps/flow.ts'
-import { FLOW_MAPS, FLOW_OTHER_MAP, FLOW_SYN_MAP, FLOW_TCP_MAP, flowKey, flowValue } from '../../agent/maps/flow.ts'
-import { PURGE_MAP, PURGE_PROGRAM } from '../../agent/maps/purge.ts'
+import {
+  FLOW_FLAGS,
+  FLOW_MAPS,
+  FLOW_OTHER_MAP,
+  FLOW_SYN_MAP,
+  FLOW_TCP_MAP,
+  flowKey,
+  flowValue,
+} from '../../agent/maps/flow.ts'
+import { decodePurge, PURGE_MAP, PURGE_PROGRAM, PURGE_RANGES_MAP } from '../../agent/maps/purge.ts'
 import type { Address } from '../../agent/types/address.ts'
+import { formatAddress, parseCidr } from '../../agent/types/address.ts'
 import { systemClock } from '../../agent/lib/clock.ts'
 import { FlowPurge } from '../../agent/targets/flow-purge.ts'
 import { type BpfMap, BpfObject } from '../../native/index.ts'
+import { DatapathMaps } from './maps.ts'
+import { address } from './packet.ts'
 import { objectPath } from './world.ts'
 
 /** The program that purges flows, with tables of its own. */
@@ -21,17 +32,21 @@ export class PurgeWorld {
     })
     this.object.load()
     const ids = this.object.map(PURGE_MAP.name).mmap()
+    const ranges = this.object.map(PURGE_RANGES_MAP.name).mmap()
     const program = this.object.program(PURGE_PROGRAM)
     this.closers.push(
       () => ids.close(),
+      () => ranges.close(),
       () => program.close(),
     )
     this.purge = new FlowPurge({
       ids,
+      ranges,
       walk: (run) => {
         const { retval, args } = program.call(run)
         if (retval !== 0) throw new Error(`the walk failed: ${retval}`)
-        this.walks.push(args.readUInt32LE(0) + args.readUInt32LE(4))
+        const { tcp, other } = decodePurge(args)
+        this.walks.push(tcp + other)
         return args
       },
       clock: systemClock,
@@ -63,6 +78,10 @@ export class PurgeWorld {
     })
   }
 
+  map(name: string): BpfMap {
+    return this.object.map(name)
+  }
+
   close(): void {
     this.purge.close()
     for (const close of this.closers) close()
@@ -82,6 +101,50 @@ export class PurgeWorld {
       flowValue.encode({ ...tuple, ...source, ...ids, ...times }, values, i * flowValue.size)
     }
     map.updateBatch(keys, values, count)
+  }
+}
+
+/** Throws when a change of ranges ends flows of clients that are let in, or leaves those of others. */
+export function checkAdmission(): void {
+  const world = new PurgeWorld({ tcp: 1024, other: 64 })
+  const maps = new DatapathMaps((name) => world.map(name))
+  const clients = { inside: '192.0.2.7', outside: '203.0.113.7', pod: '10.0.0.46' }
+  const [vip, backend, node] = [address('198.51.100.80'), address('10.1.0.190'), address('172.18.0.2')]
+  const end = { expires: 0xffffffff, last: 0, created: 0, addressDiff: 0, portDiff: 0, backendId: 1 }
+  const add = (serviceId: number, client: Address, source: Address, flags: number): void => {
+    const asked = { source: client, destination: vip, sourcePort: 40_000 + serviceId, destinationPort: 80 }
+    const reached = { source, destination: backend, sourcePort: 50_000 + serviceId, destinationPort: 80 }
+    const turned = (tuple: typeof asked): typeof asked => ({
+      ...{ source: tuple.destination, destination: tuple.source },
+      ...{ sourcePort: tuple.destinationPort, destinationPort: tuple.sourcePort },
+    })
+    maps.addFlow({ ...asked, protocol: 6 }, { ...reached, ...end, serviceId, flags })
+    maps.addFlow(
+      { ...turned(reached), protocol: 6 },
+      { ...turned(asked), ...end, serviceId, flags: flags | FLOW_FLAGS.REV },
+    )
+  }
+  try {
+    for (const id of [1, 2, 3]) {
+      add(id, address(clients.inside), node, FLOW_FLAGS.SNAT)
+      add(id, address(clients.outside), address(clients.outside), FLOW_FLAGS.LOCAL)
+      add(id, address(clients.pod), address(clients.pod), FLOW_FLAGS.CLIENT_HERE)
+    }
+    const ranges = ['198.18.0.0/15', '192.0.2.0/24'].map((text) => parseCidr(text)!)
+    world.purge.purge({ services: [3], clients: { serviceId: 1, policy: 'allow', ranges } })
+    world.purge.purge({ clients: { serviceId: 2, policy: 'deny', ranges } })
+    world.purge.flush()
+    const left = world
+      .flows()
+      .map(
+        ([key, flow]) => [flow.serviceId, (flow.flags & FLOW_FLAGS.REV) === 0 ? key.source : flow.destination] as const,
+      )
+      .map(([service, client]) => `${service} ${formatAddress(client)}`)
+    const { inside, outside, pod } = clients
+    const wanted = [`1 ${inside}`, `1 ${pod}`, `2 ${outside}`, `2 ${pod}`].flatMap((line) => [line, line])
+    if (left.sort().join() !== wanted.sort().join()) throw new Error(`left: ${left.join()}; wanted: ${wanted.join()}`)
+  } finally {
+    world.close()
   }
 }
 

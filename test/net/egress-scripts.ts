@@ -70,3 +70,14 @@ const ask = (host) => new Promise((resolve) => {
   console.log(said.join(' '))
 })()
 `
+
+/** Datagrams of a connected socket until somebody says no; prints the error. */
+export const REFUSED = `
+const [, address, port] = process.argv
+const socket = require('node:dgram').createSocket('udp4')
+const say = (text) => { console.log(text); process.exit(0) }
+socket.on('error', (error) => say(error.code))
+socket.on('message', () => say('answer'))
+socket.connect(Number(port), address, () => setInterval(() => socket.send('datagram', (error) => error && say(error.code)), 100))
+setTimeout(() => say('silence'), 5000)
+`

@@ -3,7 +3,7 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually } from '../eventually.ts'
 import { Story, type Background } from '../lab/story/story.ts'
-import { DATAGRAM, ECHO, FLOOD, SAME_PORT } from './egress-scripts.ts'
+import { DATAGRAM, ECHO, FLOOD, REFUSED, SAME_PORT } from './egress-scripts.ts'
 import { ClustersLab } from './lab-clusters-fixture.ts'
 
 /** Agents that masquerade, and agents that leave sockets alone, in a lab of their own with real sockets. */
@@ -20,6 +20,7 @@ const FAR = '10.1.0.190'
 const FAR_POD = 'east/webpod-697b545f57-gkh6r'
 const ECHO_PORT = 9100
 const NODE_PORT = 30910
+const UDP_SERVICE = '10.2.0.99'
 const EVERYBODY = [WEB_POD_IP, '10.0.1.219', FAR, '10.1.1.41']
 
 describe('egress', () => {
@@ -160,12 +161,38 @@ describe('egress', () => {
       expect([...new Set(Object.values(answers))]).toEqual([NODE])
     })
 
+    test('datagrams as well: of a pod, of a backend to itself, and of the node', { timeout: CASE_MS }, async () => {
+      await clusters.apply(west, udpService())
+      await clusters.settled(west, 'default/datagrams', [WEB_POD_IP, '10.0.1.219'])
+      const expected = { [CURL_POD]: [POD], 'west-control-plane': [NODE], [WEB_POD]: ['169.254.42.1', WEB_POD_IP] }
+      for (const [host, peers] of Object.entries(expected)) {
+        const answers = await datagrams(host, 20)
+        expect(answers).toHaveLength(20)
+        expect([...new Set(answers.map(([pod]) => pod))]).toHaveLength(2)
+        expect([...new Set(answers.map(([, peer]) => peer))].sort()).toEqual([...peers].sort())
+      }
+      const flows = await weft('bpf', 'ct', 'list')
+      expect(flows).toMatch(/^UDP +forward +10\.0\.0\.144:\d+ -> 10\.2\.0\.99:80 .*client-here/m)
+      expect(flows).toMatch(/^UDP +reverse +10\.0\.0\.46:80 -> 169\.254\.42\.1:\d+ .*hairpin/m)
+      // Connected sockets hear at once that nobody is left.
+      await clusters.apply(west, udpService({ app: 'nobody' }))
+      await clusters.settled(west, 'default/datagrams', [])
+      await eventually(async () => expect((await node(CURL_POD, REFUSED, UDP_SERVICE, 80)).trim()).toBe('ECONNREFUSED'))
+    })
+
     test('sockets are translated again after a restart', { timeout: CASE_MS }, async () => {
       await restart('socketLB.enabled=true')
       expect(await clusters.answering(west, 'webpod')).toHaveLength(EVERYBODY.length)
       expect((await peersOf(WEB_POD))['webpod-697b545f57-rcp4r']).toBe(WEB_POD_IP)
     })
   })
+
+  /** `POD PEER` of each of so many sockets' datagrams that were answered. */
+  async function datagrams(host: string, count: number): Promise<[pod: string, peer: string][]> {
+    const one = `exec 3<>/dev/udp/${UDP_SERVICE}/80 && echo hi >&3 && timeout 3 head -n 1 <&3; exec 3>&-`
+    const text = await lab.exec(host, ['bash', '-c', `for i in $(seq ${String(count)}); do ${one}; done`])
+    return [...text.matchAll(/^(\S+) ([\d.]+):\d+ hi$/gm)].map(([, pod = '', peer = '']) => [pod, peer])
+  }
 
   /** Pods that answered fifty connections of a host to `webpod`, and whom each saw; all were answered. */
   async function peersOf(host: string): Promise<Record<string, string>> {
@@ -178,6 +205,16 @@ describe('egress', () => {
 })
 
 const statusOf = (host: string): string[] => ['exec', host, '--', 'weft', 'status']
+
+function udpService(selector: Readonly<Record<string, string>> = { app: 'webpod' }): object[] {
+  const ports = [{ name: 'udp', port: 80, protocol: 'UDP' }]
+  return [
+    {
+      ...{ apiVersion: 'v1', kind: 'Service', metadata: { name: 'datagrams', namespace: 'default' } },
+      spec: { clusterIP: UDP_SERVICE, selector, ports },
+    },
+  ]
+}
 
 /** A NodePort whose one backend is in the other cluster. */
 function echoService(): object[] {

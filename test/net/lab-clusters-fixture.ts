@@ -118,10 +118,10 @@ export class ClustersLab {
     return new Requests(this.#told, this.#told.background(`lab exec ${cluster.name}/curl-pod -- sh -c '${loop}'`, name))
   }
 
-  /** A connection of the client outside on which the pod that took it goes on sending, until it is stopped. */
-  stream(place: string): Stream {
+  /** A connection of the client outside, or another host, on which the pod that took it goes on sending, until it is stopped. */
+  stream(place: string, host = 'client'): Stream {
     const name = `stream-${String(this.#runs++)}`
-    return new Stream(this.#told, this.#told.background(`lab exec client -- curl -sN ${place}/stream`, name))
+    return new Stream(this.#told, this.#told.background(`lab exec ${host} -- curl -sN ${place}/stream`, name))
   }
 
   #runs = 0
@@ -179,6 +179,11 @@ export class Stream {
   async #lines(): Promise<string[]> {
     // The last line may be half written.
     return (await this.#story.quietly(`cat ${this.#background.file}`)).split('\n').slice(0, -1)
+  }
+
+  /** How many lines have come. */
+  async count(): Promise<number> {
+    return (await this.#lines()).length
   }
 
   /** Waits until `count` more lines have come. */

@@ -7,7 +7,7 @@ import { podObject } from '../lab/objects.ts'
 import { explained } from '../lab/service-view.ts'
 import { Story } from '../lab/story/story.ts'
 import type { ClusterSpec, NodeSpec, PodSpec } from '../lab/topology.ts'
-import { ClustersLab } from './lab-clusters-fixture.ts'
+import { ClustersLab, type Stream } from './lab-clusters-fixture.ts'
 
 /** What clients outside the cluster get of a service: real sockets, real pods, two nodes they may enter by. */
 
@@ -290,6 +290,77 @@ describe('a service from outside', { timeout: 90_000 }, () => {
       expect(await stream.stop()).toEqual({ gap: false, pods: [leaving.name] })
     }
   })
+
+  test(
+    'a change of source ranges ends the connections of clients that it keeps out, and no others',
+    { timeout: 180_000 },
+    async () => {
+      const vip = '172.16.1.208'
+      const other = 'east-worker'
+      const otherIp = east.nodes.find(({ name }) => name === other)!.ip
+      const pods = [podOn(first), podOn(second)]
+      const asks = async (
+        ranges: readonly string[],
+        annotations: Readonly<Record<string, string>> = {},
+      ): Promise<void> => {
+        await mesh.apply(
+          west,
+          objects({ name: 'ranges', vip, annotations, spec: { loadBalancerSourceRanges: ranges } }),
+        )
+        await chooses(first, 'ranges', `${vip}:80/TCP`, pods)
+      }
+      const asked = async (host: string): Promise<boolean> =>
+        (await mesh.lab.try(['exec', host, '--', 'curl', '-s', '-o', '/dev/null', '-m', '2', vip])).code === 0
+      await asks(['172.18.0.0/24'])
+      await enterBy(first, vip)
+      await on(other, `ip route replace ${vip} via ${first.ip}`)
+      // Several, so that both pods have some: an admitted one that lost its flow would mostly meet the wrong pod.
+      const streams = {
+        client: [1, 2, 3].map(() => mesh.stream(vip)),
+        [other]: [1, 2, 3].map(() => mesh.stream(vip, other)),
+      }
+      const all = (host: keyof typeof streams): Stream[] => streams[host]
+      const goOn = async (host: keyof typeof streams): Promise<void> => {
+        for (const stream of all(host)) await stream.more(5)
+      }
+      const counts = (host: keyof typeof streams): Promise<number[]> =>
+        Promise.all(all(host).map((stream) => stream.count()))
+      /** While the connections of `host` go on, those of `silent` do not. */
+      const ended = (silent: keyof typeof streams, host: keyof typeof streams): Promise<unknown> =>
+        eventually(
+          async () => {
+            const before = await counts(silent)
+            await goOn(host)
+            expect(await counts(silent)).toEqual(before)
+          },
+          { what: `the connections of ${silent} are at an end`, timeoutMs: 60_000 },
+        )
+      try {
+        for (const host of ['client', other] as const) await goOn(host)
+        await asks([`${otherIp}/32`])
+        await eventually(async () => expect(await asked('client')).toBe(false))
+        await ended('client', other)
+        expect(await asked(other)).toBe(true)
+        expect(await on(first.name, 'weft explain service default/ranges')).toContain(`only ${otherIp}/32`)
+        expect(await on(first.name, 'weft bpf metrics list')).toMatch(/not-in-source-range/i)
+
+        // The same list, of those who are kept out.
+        await asks([`${otherIp}/32`], { 'service.cilium.io/src-ranges-policy': 'deny' })
+        await eventually(async () => expect(await asked(other)).toBe(false))
+        expect(await asked('client')).toBe(true)
+        expect(await on(first.name, 'weft explain service default/ranges')).toContain(`all but ${otherIp}/32`)
+        expect(await on(first.name, 'weft bpf lb list --frontends')).toMatch(
+          /172\.16\.1\.208:80\/TCP .*check source-range, deny/,
+        )
+        streams.client = [mesh.stream(vip)]
+        await ended(other, 'client')
+      } finally {
+        const seen = await Promise.all([...all('client'), ...all(other)].map((stream) => stream.stop()))
+        await on(other, `ip route del ${vip}`)
+        expect(seen.map(({ gap }) => gap)).toEqual(seen.map(() => false))
+      }
+    },
+  )
 
   describe('a NodePort with SNAT', () => {
     const nodePort = 30207

@@ -1,4 +1,5 @@
 import type { Frontend } from '../../types/frontend.ts'
+import type { ServiceClients } from '../../maps/purge.ts'
 import type { Element } from './element.ts'
 import type { GroupRecord, Previous, Table } from './groups.ts'
 import { compareCidrs } from '../../types/address.ts'
@@ -101,6 +102,11 @@ export function admitsFewer(before: Frontend, after: Frontend, removed: boolean)
   const { sourceRanges: known = [] } = before
   const { sourceRanges: wanted = [] } = after
   return wanted.some((range) => known.every((other) => compareCidrs(range, other) !== 0))
+}
+
+/** Whom a frontend that checks its clients lets in. */
+export function clientsOf({ flags, sourceRanges = [] }: Frontend, serviceId: number): ServiceClients {
+  return { serviceId, policy: (flags & SERVICE_FLAGS.SRC_DENY) === 0 ? 'allow' : 'deny', ranges: sourceRanges }
 }
 
 function sameRanges(a: Frontend['sourceRanges'] = [], b: Frontend['sourceRanges'] = []): boolean {

@@ -1,6 +1,7 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { Failures, Target } from '../../reconcile/target.ts'
 import type { Frontend } from '../../types/frontend.ts'
+import type { ServiceClients } from '../../maps/purge.ts'
 import type { Found } from './restore.ts'
 import type { FrontendRecord } from './record.ts'
 import type { ArrayView, HashView, Ids, MaglevBuilder, Spans } from './views.ts'
@@ -22,7 +23,7 @@ import { GraceQueue } from './grace.ts'
 import { GroupStore } from './groups.ts'
 import { publish } from './publish.ts'
 import { RangeStore } from './ranges.ts'
-import { admitsFewer, DAMAGED, elementOf, previousOf, sameElement, sameFrontend } from './record.ts'
+import { admitsFewer, clientsOf, DAMAGED, elementOf, previousOf, sameElement, sameFrontend } from './record.ts'
 import { restore } from './restore.ts'
 import { ServiceStore } from './services.ts'
 
@@ -51,8 +52,8 @@ export interface LbOptions {
   readonly clock: Clock
   /** How long removed backends and services stay readable. */
   readonly graceMs: number
-  /** Told of a service whose flows may be of clients that it no longer admits. */
-  readonly onRangesChanged?: ((serviceId: number) => void) | undefined
+  /** Told of a service, some of whose flows may be of other clients than it admits now. */
+  readonly onRangesChanged?: ((clients: ServiceClients) => void) | undefined
   /** Told of each backend when its grace is over. */
   readonly onBackendGone?: BackendGone | undefined
 }
@@ -233,7 +234,9 @@ export class LbTarget implements Target<Frontend> {
     if (old !== undefined) this.#release(old)
     const removed = record.serviceId !== 0 && this.#ranges.trim(record.serviceId, record.frontend.sourceRanges)
     if (old?.serviceId !== record.serviceId || record.serviceId === 0) return
-    if (admitsFewer(old.frontend, record.frontend, removed)) this.#options.onRangesChanged?.(record.serviceId)
+    if (admitsFewer(old.frontend, record.frontend, removed)) {
+      this.#options.onRangesChanged?.(clientsOf(record.frontend, record.serviceId))
+    }
   }
 
   #rollBack(record: FrontendRecord, old: FrontendRecord | undefined): void {

@@ -56,7 +56,7 @@ export class LbFixture {
       maglev: roundRobin,
       clock,
       graceMs: GRACE,
-      onRangesChanged: (id) => void this.rangesChanged.push(id),
+      onRangesChanged: ({ serviceId }) => void this.rangesChanged.push(serviceId),
     })
     this.#targets.push(target)
     return target
