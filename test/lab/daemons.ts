@@ -125,9 +125,9 @@ function writeMesh(lab: LabPaths, own: ClusterSpec, dir: string, etcdOf: (remote
     if (remote !== own) writeFileSync(path.join(dir, remote.name), stringify(meshEntry(etcdOf(remote))))
 }
 
-/** Changes a node's configuration file; the agent reads it at its next start. */
-export function configure(lab: LabPaths, node: NodeSpec, settings: readonly string[]): void {
-  setAll(configFile(lab, node), settings)
+/** Changes a node's configuration file; the agent reads it at its next start. False where it is so already. */
+export function configure(lab: LabPaths, node: NodeSpec, settings: readonly string[]): boolean {
+  return setAll(configFile(lab, node), settings)
 }
 
 /** As `configure`, of the copier of a cluster. */
@@ -135,9 +135,10 @@ export function configureKvstoremesh(lab: LabPaths, cluster: ClusterSpec, settin
   setAll(path.join(kvstoremeshDir(lab, cluster), 'config.yaml'), settings)
 }
 
-function setAll(file: string, settings: readonly string[]): void {
-  if (settings.length === 0) return
-  const config = parse(readFileSync(file, 'utf8')) as Record<string, unknown>
+function setAll(file: string, settings: readonly string[]): boolean {
+  if (settings.length === 0) return false
+  const before = readFileSync(file, 'utf8')
+  const config = parse(before) as Record<string, unknown>
   for (const setting of settings) {
     const at = setting.indexOf('=')
     if (at < 1)
@@ -146,7 +147,9 @@ function setAll(file: string, settings: readonly string[]): void {
       })
     setPath(config, setting.slice(0, at), parse(setting.slice(at + 1)) as unknown)
   }
-  writeFileSync(file, stringify(config))
+  const after = stringify(config)
+  writeFileSync(file, after)
+  return after !== before
 }
 
 /** The `weft` command of this checkout; it replaces itself by node, so its pid is the daemon's. */

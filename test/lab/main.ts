@@ -8,6 +8,7 @@ import { down } from './down.ts'
 import { LabError } from './errors.ts'
 import { findHost, logFile, onHost } from './hosts.ts'
 import { withLock } from './lock.ts'
+import { prepareForXdp, takesXdp } from './network.ts'
 import { labPaths, type LabPaths } from './paths.ts'
 import { signalNumber } from './process.ts'
 import { say } from './progress.ts'
@@ -71,7 +72,7 @@ function nodesOf(lab: LabPaths, name: string): NodeSpec[] {
 
 program
   .command('up')
-  .description('bring the lab up; what already runs is left alone')
+  .description('bring the lab up; what already runs is left alone, but for agents that --set changes')
   .option('--scenario <name>', 'a file in test/lab/scenarios, or none')
   .option('--clusters <number>', `how many, 2 to ${String(MOST_CLUSTERS)}; fixed while the lab is up`, clusterCount)
   .option(
@@ -79,7 +80,12 @@ program
     'a kvstoremesh in every cluster, from whose copies its agents read; fixed while the lab is up',
   )
   .option('--no-agents', 'hosts, etcd and web servers only')
-  .option('--set <key=value>', "a setting on top of every agent's configuration", collect, [])
+  .option(
+    '--set <key=value>',
+    "a setting on top of every agent's configuration, until it is set otherwise",
+    collect,
+    [],
+  )
   .action((options: { scenario?: string; clusters?: number; kvstoremesh?: true; agents: boolean; set: string[] }) =>
     locked(async (lab) => {
       const scenario = options.scenario ?? readRecord(lab)?.scenario ?? 'webpod'
@@ -262,6 +268,7 @@ program
   .action((name: string, options: { set: string[] }) =>
     locked(async (lab) => {
       const nodes = nodesOf(lab, name)
+      if (takesXdp(options.set)) await prepareForXdp(lab)
       for (const node of nodes) configure(lab, node, options.set)
       await Promise.all(
         nodes.map(async (node) => {

@@ -73,9 +73,10 @@ export function takesXdp(settings: readonly string[]): boolean {
  * What native XDP on one end of a veth asks of the other ends: a ring for what is sent back (`gro on`), and packets that have
  * their checksums, as nothing finishes those that XDP forwards (`tx off`): also those that the segment has merged and takes apart again.
  */
-async function prepareForXdp(topology: Topology, pidOf: PidOf): Promise<void> {
+export async function prepareForXdp(lab: LabPaths): Promise<void> {
+  const topology = topologyOf(lab)
   const on = (host: HostSpec, ...settings: string[]): Promise<string> =>
-    must(['nsenter', '-t', String(pidOf(host)), '-n', 'ethtool', '-K', ...settings])
+    must(['nsenter', '-t', String(holderOrFail(lab, host).pid), '-n', 'ethtool', '-K', ...settings])
   const members: HostSpec[] = [...topology.clusters.flatMap((cluster) => cluster.nodes), topology.client]
   const pods = topology.clusters.flatMap((cluster) => cluster.pods)
   for (const member of members) await on(topology.bridge, portOf(member), 'gro', 'on', 'tx', 'off')
@@ -97,5 +98,5 @@ export async function wire(lab: LabPaths, xdp = false): Promise<void> {
     }),
   )
   await Promise.all([...nodes, ip(topology.client, clientLines(topology))])
-  if (xdp) await prepareForXdp(topology, pidOf)
+  if (xdp) await prepareForXdp(lab)
 }

@@ -4,6 +4,7 @@ import { stringify } from 'yaml'
 import { makeCgroup } from './cgroup.ts'
 import {
   agentReady,
+  configure,
   etcdReady,
   serverReady,
   startAgent,
@@ -11,13 +12,14 @@ import {
   startEtcd,
   startKvstoremesh,
   startServer,
+  stopDaemon,
   writeConfigs,
 } from './daemons.ts'
 import { tearDown } from './down.ts'
 import { LabError } from './errors.ts'
 import { cgroupOf, holderOf, startHost } from './hosts.ts'
 import { writeHostsFile, writeOutsideHosts } from './names.ts'
-import { takesXdp, wire } from './network.ts'
+import { prepareForXdp, takesXdp, wire } from './network.ts'
 import { nodeObject, podObject, type KubernetesObject } from './objects.ts'
 import { builtFile, type LabPaths } from './paths.ts'
 import { say, step } from './progress.ts'
@@ -48,7 +50,7 @@ export function readRecord(lab: LabPaths): LabRecord | undefined {
   return JSON.parse(readFileSync(recordFile(lab), 'utf8')) as LabRecord
 }
 
-/** Brings the lab up, or what is missing of it. Running parts are left alone. */
+/** Brings the lab up, or what is missing of it. Running parts are left alone, but for agents that are to have other settings. */
 export async function up(lab: LabPaths, options: UpOptions): Promise<void> {
   if (process.getuid?.() !== 0) throw new LabError('not-root', 'the lab needs root', { hint: 'sudo make lab' })
   if (options.agents) requireBuilt(lab)
@@ -70,8 +72,10 @@ export async function up(lab: LabPaths, options: UpOptions): Promise<void> {
         hint: `test/lab/lab${nameFlag(lab)} down first; or up without --clusters and --kvstoremesh to keep it as it is`,
       },
     )
-  } else if (before.scenario !== options.scenario) {
-    for (const [cluster, files] of scenarioFiles(lab, before.scenario)) remove(lab, cluster, files)
+  } else {
+    await reconfigure(lab, options.settings)
+    if (before.scenario !== options.scenario)
+      for (const [cluster, files] of scenarioFiles(lab, before.scenario)) remove(lab, cluster, files)
   }
   for (const [cluster, files] of scenarioFiles(lab, options.scenario)) apply(lab, cluster, files)
   await startEverything(lab, options)
@@ -79,6 +83,14 @@ export async function up(lab: LabPaths, options: UpOptions): Promise<void> {
     recordFile(lab),
     JSON.stringify({ scenario: options.scenario, agents: options.agents } satisfies LabRecord),
   )
+}
+
+/** Agents that run with other settings are stopped, to be started with these. */
+async function reconfigure(lab: LabPaths, settings: readonly string[]): Promise<void> {
+  if (takesXdp(settings)) await prepareForXdp(lab)
+  const nodes = topologyOf(lab).clusters.flatMap((cluster) => cluster.nodes)
+  const changed = nodes.filter((node) => configure(lab, node, settings))
+  await Promise.all(changed.map((node) => stopDaemon(lab, node, 'agent')))
 }
 
 /** Hosts, wires and manifests, with nothing running on them yet. */

@@ -40,4 +40,22 @@ describe('the story under native XDP, on a lab of its own', () => {
   test('8: nothing is lost while the agent is killed and restarted', { timeout: POINT_TIMEOUT_MS }, async () => {
     expect([...(await told(crash)).fromClient.keys()]).toEqual(['200'])
   })
+
+  test('a lab that runs takes other settings, once', { timeout: POINT_TIMEOUT_MS }, async () => {
+    const host = 'west-worker'
+    const settings = ['--set', 'loadBalancer.mode=dsr', '--set', 'loadBalancer.algorithm=maglev']
+    await lab.run(['up', ...settings])
+    const status = await lab.exec(host, ['weft', 'status', '--verbose'])
+    expect(status).toMatch(/^ +Mode: +DSR$/m)
+    expect(status).toMatch(/^ +DSR Dispatch Mode: +Geneve$/m)
+    expect(status).toMatch(/^ +Backend Selection: +Maglev \(Table Size: 16381\)$/m)
+    expect(status).toMatch(/^ +Session Affinity: +Enabled$/m)
+    expect(status).toMatch(/^ +XDP Acceleration: +Native$/m)
+    // Nothing new: nobody is restarted.
+    const pids = async (): Promise<string> =>
+      (await lab.exec(host, ['pgrep', '-f', 'agent --config .*west-worker'])).trim()
+    const before = await pids()
+    await lab.run(['up', ...settings])
+    expect(await pids()).toBe(before)
+  })
 })
