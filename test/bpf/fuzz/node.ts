@@ -16,7 +16,7 @@ import { type Hook, World } from '../world.ts'
 import type { DeviceName } from './model/state.ts'
 import { configOf, type Profile } from './profiles.ts'
 
-const LONGEST = 2048
+const LONGEST = 3072
 const SKB_BYTES = 192
 const XDP_MD_BYTES = 24
 const MARK_AT = 8
