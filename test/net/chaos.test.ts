@@ -5,7 +5,7 @@ import { storm } from '../chaos/storm.ts'
 import { Lab } from '../lab/cli.ts'
 
 const SECONDS = Number(process.env['WEFT_CHAOS_SECONDS'] ?? '120')
-const SEED = Number(process.env['WEFT_CHAOS_SEED'] ?? Date.now() % 1_000_000)
+const SEED = Number(process.env['WEFT_CHAOS_SEED'] ?? 7)
 const lab = new Lab(labName())
 
 afterAll(async () => {

@@ -109,7 +109,11 @@ function inKernel(report: Running): KernelLink[] {
 }
 
 /** Without what a walk through the flows is told, which is nobody's but its agent's. */
-function pinned({ w_purge: _, ...ids }: Readonly<Record<string, number>>): Record<string, number> {
+function pinned({
+  w_purge: _which,
+  w_purge_ranges: _who,
+  ...ids
+}: Readonly<Record<string, number>>): Record<string, number> {
   return ids
 }
 
