@@ -273,8 +273,12 @@ static __always_inline bool flow_touch(struct flow_val *flow, struct pkt *p, __u
 		flow_restore_twin(&twin_key, flow, &p->key, now);
 		return true;
 	}
-	if (!flow_is_twin(twin, &p->key))
+	if (!flow_is_twin(twin, &p->key)) {
+		/* A request of it must not go on in the same second, when nothing is touched. */
+		if (!(flow->flags & FLOW_REV))
+			flow->expires_s = now;
 		return false;
+	}
 	flow_change_flags(twin, twin->flags, flow_twin_flags(flow->flags) | (twin->flags & FLOW_FIN_SELF));
 	twin->expires_s = flow->expires_s;
 	twin->last_s = now;

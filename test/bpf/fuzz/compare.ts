@@ -150,8 +150,6 @@ export function collisions(state: State, now: number): string[] {
   const found: string[] = []
   for (const flow of state.flows.values()) {
     if (flow.reverse || flow.kind === 'dsr' || flow.expires <= now || isClosing(flow)) continue
-    // What another node told of may have lost its answers to the next that it told of; no service here replaces its entry.
-    if (flow.backendId === 0 && flow.kind === 'local' && !ownsAnswer(state, flow)) continue
     const name = flowName({ ...flow.to, protocol: flow.key.protocol })
     const other = seen.get(name)
     if (other !== undefined && ownsAnswer(state, flow))

@@ -117,7 +117,10 @@ export function touch(state: State, flow: Flow, packet: Packet, now: number): bo
     state.flows.set(name, mirror)
     return true
   }
-  if (!sameTuple(held.to, mirror.to)) return false
+  if (!sameTuple(held.to, mirror.to)) {
+    if (!flow.reverse) flow.expires = now
+    return false
+  }
   held.established = flow.established
   held.reset = flow.reset
   held.finSelf ||= mirror.finSelf

@@ -1,6 +1,6 @@
 import type { Address } from '../../../../agent/types/address.ts'
-import { addPair, createFlow, forget } from './create.ts'
-import { freshFlow, isOver, turned } from './flows.ts'
+import { createFlow, forget } from './create.ts'
+import { freshFlow, isOver, mirrored, turned } from './flows.ts'
 import { type Arrival, dropped, type Outcome, untouched } from './outcome.ts'
 import { ICMP, type Packet } from './parse.ts'
 import { addressOn } from './route.ts'
@@ -54,5 +54,8 @@ export function noteDirect(state: State, packet: Packet, now: number): void {
   if (!opens || state.endpoints.get(key.destination) !== 'pod' || exempts(state, key.source)) return
   const known = state.flows.get(flowName(turned(key, key.protocol)))
   if (known !== undefined && !isOver(known, now) && known.kind !== 'direct') return
-  addPair(state, freshFlow({ key, to: key, kind: 'direct', serviceId: 0, backendId: 0, last: now }, packet))
+  const flow = freshFlow({ key, to: key, kind: 'direct', serviceId: 0, backendId: 0, last: now }, packet)
+  state.flows.set(flowName(key), flow)
+  // Where a packet is its own answer there is one entry, for answers.
+  state.flows.set(flowName(turned(key, key.protocol)), mirrored(flow))
 }
