@@ -7,7 +7,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=$root/build/kernel
-limit=${KERNEL_RUN_SECONDS:-900}
+limit=${KERNEL_RUN_SECONDS:-1500}
 
 skip() {
   echo "SKIP kernel 6.1: $1"
