@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Lab } from '../lab/cli.ts'
 import { crash } from '../lab/story/crash.ts'
@@ -52,10 +54,9 @@ describe('the story under native XDP, on a lab of its own', () => {
     expect(status).toMatch(/^ +Session Affinity: +Enabled$/m)
     expect(status).toMatch(/^ +XDP Acceleration: +Native$/m)
     // Nothing new: nobody is restarted.
-    const pids = async (): Promise<string> =>
-      (await lab.exec(host, ['pgrep', '-f', 'agent --config .*west-worker'])).trim()
-    const before = await pids()
+    const pid = (): string => readFileSync(path.join(lab.paths.state, host, 'agent.pid'), 'utf8')
+    const before = pid()
     await lab.run(['up', ...settings])
-    expect(await pids()).toBe(before)
+    expect(pid()).toBe(before)
   })
 })
