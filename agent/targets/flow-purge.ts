@@ -15,7 +15,7 @@ export interface FlowPurgeOptions {
   readonly ids: ArrayView
   /** `w_purge_ranges`, mapped. */
   readonly ranges: ArrayView
-  /** Runs the program that walks both flow tables, with its arguments; throws when it cannot. */
+  /** Runs the program that walks the flow tables, with its arguments; throws when it cannot. */
   readonly walk: (run: Buffer) => Buffer
   readonly clock: Clock
   readonly onPurged?: (purged: { readonly ids: number; readonly flows: PurgeCounts; readonly tookMs: number }) => void

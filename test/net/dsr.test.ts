@@ -3,6 +3,7 @@ import { eventually } from '../eventually.ts'
 import { explained } from '../lab/service-view.ts'
 import { Story } from '../lab/story/story.ts'
 import { ClustersLab } from './lab-clusters-fixture.ts'
+import { endpointSlice } from './services.ts'
 
 /** Real sockets through DSR in a lab of its own: the client asks west's control-plane node, backends are elsewhere. */
 
@@ -72,14 +73,7 @@ function objects(name: Place): object[] {
   const spec = { type: 'LoadBalancer', ports }
   return [
     { apiVersion: 'v1', kind: 'Service', metadata: { name, namespace: 'default' }, spec },
-    {
-      apiVersion: 'discovery.k8s.io/v1',
-      kind: 'EndpointSlice',
-      metadata: { name: `${name}-1`, namespace: 'default', labels: { 'kubernetes.io/service-name': name } },
-      addressType: 'IPv4',
-      ports,
-      endpoints: [{ addresses: [backend], conditions: { ready: true } }],
-    },
+    endpointSlice(name, ports, [backend]),
   ]
 }
 

@@ -5,6 +5,7 @@ import { eventually } from '../eventually.ts'
 import { Story, type Background } from '../lab/story/story.ts'
 import { DATAGRAM, ECHO, FLOOD, REFUSED, SAME_PORT } from './egress-scripts.ts'
 import { ClustersLab } from './lab-clusters-fixture.ts'
+import { endpointSlice } from './services.ts'
 
 /** Agents that masquerade, and agents that leave sockets alone, in a lab of their own with real sockets. */
 
@@ -223,13 +224,6 @@ function echoService(): object[] {
   const spec = { type: 'NodePort', ports: [{ ...port, nodePort: NODE_PORT }] }
   return [
     { apiVersion: 'v1', kind: 'Service', metadata: { name, namespace: 'default' }, spec },
-    {
-      apiVersion: 'discovery.k8s.io/v1',
-      kind: 'EndpointSlice',
-      metadata: { name: `${name}-1`, namespace: 'default', labels: { 'kubernetes.io/service-name': name } },
-      addressType: 'IPv4',
-      ports: [port],
-      endpoints: [{ addresses: [FAR], conditions: { ready: true } }],
-    },
+    endpointSlice(name, [port], [FAR]),
   ]
 }

@@ -7,6 +7,7 @@ import { isSettled } from '../lab/service-view.ts'
 import { Story, type Background } from '../lab/story/story.ts'
 import { EACH_ANEW, parseCounts, podsIn, totalOf } from '../lab/story/webpod.ts'
 import { topologyFor, type ClusterSpec } from '../lab/topology.ts'
+import { endpointSlice } from './services.ts'
 
 /** What a service is asked to be in one cluster. */
 export interface ServiceWish {
@@ -29,15 +30,7 @@ export function service(name: string, wish: ServiceWish = {}): object[] {
   }
   const object = { apiVersion: 'v1', kind: 'Service', metadata: { name, namespace, annotations }, spec }
   if (endpoints === undefined) return [object]
-  const slice = {
-    apiVersion: 'discovery.k8s.io/v1',
-    kind: 'EndpointSlice',
-    metadata: { name: `${name}-1`, namespace, labels: { 'kubernetes.io/service-name': name } },
-    addressType: 'IPv4',
-    ports: [{ port: 80 }],
-    endpoints: endpoints.map((ip) => ({ addresses: [ip], conditions: { ready: true } })),
-  }
-  return [object, slice]
+  return [object, endpointSlice(name, [{ port: 80 }], endpoints, namespace)]
 }
 
 /** A lab of some shape, and what a test does with it. */

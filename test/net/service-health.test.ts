@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { eventually } from '../eventually.ts'
 import { AgentHost } from './agent-process.ts'
 import { Sandbox } from './sandbox.ts'
+import { endpointSlice } from './services.ts'
 
 /** What a load balancer in front of the cluster hears when it asks a node, as kube-proxy would say it. */
 
@@ -45,11 +46,7 @@ const service = (fields: object = {}): object => ({
   status: { loadBalancer: { ingress: [{ ip: VIP }] } },
 })
 
-const slice = (...endpoints: readonly object[]): object => ({
-  ...{ apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', addressType: 'IPv4', ports: [{ port: 80 }] },
-  metadata: { name: 'webpod-1', namespace: 'shop', labels: { 'kubernetes.io/service-name': 'webpod' } },
-  endpoints,
-})
+const slice = (...endpoints: readonly object[]): object => endpointSlice('webpod', [{ port: 80 }], endpoints, 'shop')
 
 const here = (address: string, conditions: object = { ready: true }): object => ({
   ...{ addresses: [address], nodeName: 'west-worker' },

@@ -8,6 +8,7 @@ import { explained } from '../lab/service-view.ts'
 import { Story } from '../lab/story/story.ts'
 import type { ClusterSpec, NodeSpec, PodSpec } from '../lab/topology.ts'
 import { ClustersLab, type Stream } from './lab-clusters-fixture.ts'
+import { endpointSlice } from './services.ts'
 
 /** What clients outside the cluster get of a service: real sockets, real pods, two nodes they may enter by. */
 
@@ -104,19 +105,7 @@ describe('a service from outside', { timeout: 90_000 }, () => {
       },
       ...(vip === undefined ? {} : { status: { loadBalancer: { ingress: [{ ip: vip }] } } }),
     },
-    ...(endpoints === undefined
-      ? []
-      : [
-          {
-            ...{ apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', addressType: 'IPv4' },
-            metadata: {
-              ...{ name: `${name}-1`, namespace: 'default' },
-              labels: { 'kubernetes.io/service-name': name },
-            },
-            ports: [{ port: target }],
-            endpoints,
-          },
-        ]),
+    ...(endpoints === undefined ? [] : [endpointSlice(name, [{ port: target }], endpoints)]),
   ]
 
   const endpointOf = (pod: PodSpec, conditions: object = { ready: true }): object => ({

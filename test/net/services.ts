@@ -24,15 +24,27 @@ export function nodePortService(spec: NodePortSpec): object[] {
       ports: protocols.map((protocol) => ({ name: protocol.toLowerCase(), protocol, port, nodePort })),
     },
   }
-  const slice = {
+  const ports = protocols.map((protocol) => ({ name: protocol.toLowerCase(), protocol, port }))
+  return [service, endpointSlice(name, ports, backends)]
+}
+
+/** The one endpoint slice of a service. An endpoint that is an address alone is ready. */
+export function endpointSlice(
+  service: string,
+  ports: readonly object[],
+  endpoints: readonly (string | object)[],
+  namespace = 'default',
+): object {
+  return {
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',
-    metadata: { name: `${name}-1`, namespace: 'default', labels: { 'kubernetes.io/service-name': name } },
+    metadata: { name: `${service}-1`, namespace, labels: { 'kubernetes.io/service-name': service } },
     addressType: 'IPv4',
-    ports: protocols.map((protocol) => ({ name: protocol.toLowerCase(), protocol, port })),
-    endpoints: backends.map((address) => ({ addresses: [address], conditions: { ready: true } })),
+    ports,
+    endpoints: endpoints.map((each) =>
+      typeof each === 'string' ? { addresses: [each], conditions: { ready: true } } : each,
+    ),
   }
-  return [service, slice]
 }
 
 /** A pod of the agent's own node. */

@@ -3,7 +3,7 @@ import type { Simulation } from '../../agent/cli/simulate/simulate.ts'
 import { eventually } from '../eventually.ts'
 import { AgentHost } from './agent-process.ts'
 import { Sandbox, SANDBOX_BPFFS } from './sandbox.ts'
-import { pod } from './services.ts'
+import { endpointSlice, pod } from './services.ts'
 
 /** `weft simulate` on the programs of a real agent: what it answers, and that it leaves no trace. */
 
@@ -13,12 +13,8 @@ let sandbox: Sandbox
 let host: AgentHost
 
 const port = { port: 80, targetPort: 8080 }
-const slice = (service: string, ...addresses: string[]): object => ({
-  ...{ apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', addressType: 'IPv4' },
-  metadata: { name: `${service}-1`, namespace: 'default', labels: { 'kubernetes.io/service-name': service } },
-  ports: [{ port: 8080, protocol: 'TCP' }],
-  endpoints: addresses.map((address) => ({ addresses: [address], conditions: { ready: true } })),
-})
+const slice = (service: string, ...addresses: string[]): object =>
+  endpointSlice(service, [{ port: 8080, protocol: 'TCP' }], addresses)
 const service = (name: string, address: string, over: object = {}): object => ({
   ...{ apiVersion: 'v1', kind: 'Service', metadata: { name, namespace: 'default' } },
   spec: { type: 'LoadBalancer', clusterIP: `10.96.0.${address.split('.')[3]!}`, ports: [port], ...over },

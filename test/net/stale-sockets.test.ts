@@ -4,6 +4,7 @@ import { eventually } from '../eventually.ts'
 import { end } from '../processes.ts'
 import { AgentHost } from './agent-process.ts'
 import { Sandbox } from './sandbox.ts'
+import { endpointSlice } from './services.ts'
 
 /** What becomes of sockets that were sent to a backend which goes: in the node's own network and in a pod's. */
 
@@ -136,17 +137,12 @@ async function apply(backend: string, pods: readonly string[]): Promise<void> {
     ...{ apiVersion: 'v1', kind: 'Service', metadata: { name: 'dns', namespace: 'default' } },
     spec: { clusterIP: VIP, ports },
   }
-  const slice = {
-    ...{ apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', addressType: 'IPv4', ports },
-    metadata: { name: 'dns-1', namespace: 'default', labels: { 'kubernetes.io/service-name': 'dns' } },
-    endpoints: [{ addresses: [backend], conditions: { ready: true } }],
-  }
   const living = pods.map((podIP, index) => ({
     ...{ apiVersion: 'v1', kind: 'Pod', metadata: { name: `dns-${String(index)}`, namespace: 'default' } },
     spec: { nodeName: 'other', containers: [{ name: 'dns', image: 'none' }] },
     status: { phase: 'Running', podIP, conditions: [{ type: 'Ready', status: 'True' }] },
   }))
-  await host.apply('all', node, service, slice, ...living)
+  await host.apply('all', node, service, endpointSlice('dns', ports, [backend]), ...living)
 }
 
 test('a connected UDP socket learns that its backend is gone, TCP when the pod is; others are let alone', async () => {
