@@ -17,6 +17,8 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // One second, the default, is less than a busy machine takes to start a process.
+    expect: { poll: { timeout: 15_000 } },
     projects: [
       project('unit', true),
       project('scenario', true),

@@ -184,8 +184,11 @@ test('the remote etcd dies: the copy stays, and is set right when it is back', a
   const before = await bytes(west, 'cilium/')
   await east.kill()
   await eventually(async () => {
-    const status = JSON.parse((await mesh.get('/v1/status')).body) as { clusterMesh: { clusters: object[] } }
-    expect(status.clusterMesh.clusters).toMatchObject([{ name: 'east', connected: false, 'num-failures': 2 }])
+    const status = JSON.parse((await mesh.get('/v1/status')).body) as {
+      clusterMesh: { clusters: { 'num-failures': number }[] }
+    }
+    expect(status.clusterMesh.clusters).toMatchObject([{ name: 'east', connected: false }])
+    expect(status.clusterMesh.clusters[0]?.['num-failures']).toBeGreaterThanOrEqual(2)
   })
   expect(await bytes(west, 'cilium/')).toEqual(before)
   expect((await mesh.get('/readyz')).code).toBe(200)
@@ -296,8 +299,11 @@ test('another cluster of the same name: nobody takes the old copy for the new on
   await eventually(() => seen.events.includes(`put ${clusterConfigKey('east')}`), { timeoutMs: 20_000 })
   // Whoever finds the new id finds no canary of the old copy. (Meanwhile readers may be told that the cluster is silent.)
   await eventually(async () => expect(await west.client.get(clusterConfigKey('east')).string()).toContain('"id":3'))
-  const deleted = seen.events.filter((event) => event.startsWith('delete '))
-  expect(deleted.sort()).toEqual(canaries.map((key) => `delete ${key}`).sort())
+  // What is watched may come after the answer to what was asked.
+  await eventually(() => {
+    const deleted = seen.events.filter((event) => event.startsWith('delete '))
+    expect(deleted.sort()).toEqual(canaries.map((key) => `delete ${key}`).sort())
+  })
   expect(await present(canaries)).toEqual([])
   await east.put(`${IP}10.1.1.50`, 'of the new one')
   for (const resource of WIRE_RESOURCES) await east.put(canaryKey(resource, 'east'), 'now')

@@ -70,13 +70,14 @@ async function inMaps(): Promise<string[]> {
   return (service?.slots ?? []).map(({ address, quarantined }) => (quarantined ? `(${address})` : address))
 }
 
+/** Rows come first; what they lead to is written soon after. */
+function mapsCome(wanted: readonly string[]): Promise<void> {
+  return eventually(async () => expect(await inMaps()).toEqual(wanted), { what: 'the maps', timeoutMs: 20_000 })
+}
+
 async function ready(agent: Awaited<ReturnType<AgentHost['start']>>): Promise<void> {
   await agent.until('both clusters are ready', ({ clusterMesh }) => clusterMesh.clusters.every((each) => each.ready))
-  // Rows are there; what they lead to is written soon after.
-  await eventually(async () => expect(await inMaps()).toEqual([...EAST, ...SOUTH]), {
-    what: 'backends of both in the maps',
-    timeoutMs: 20_000,
-  })
+  await mapsCome([...EAST, ...SOUTH])
 }
 
 describe('etcd', () => {
@@ -102,7 +103,7 @@ describe('etcd', () => {
       problems.some(({ code }) => code === 'cluster-unreachable'),
     )
     expect(status.problems.map(({ code }) => code)).toEqual(['cluster-unreachable'])
-    expect(await inMaps()).toEqual([...SOUTH, ...EAST.map((address) => `(${address})`)])
+    await mapsCome([...SOUTH, ...EAST.map((address) => `(${address})`)])
     await east.launch()
     await agent.until('east is back', ({ ok }) => ok)
     await ready(agent)
@@ -154,7 +155,7 @@ describe('packets that are dropped on the way', () => {
     expect(eastOf(await host.api.status()).losses).toBeUndefined()
     hole(true)
     await agent.until('the loss is seen', (status) => eastOf(status).unreachable)
-    expect(await inMaps()).toEqual([...SOUTH, ...EAST.map((address) => `(${address})`)])
+    await mapsCome([...SOUTH, ...EAST.map((address) => `(${address})`)])
     const socket = ['--socket', `${host.directory}/weft.sock`]
     const [explain, status] = [
       await host.weft(['explain', 'service', 'default/webpod', ...socket]),
@@ -229,7 +230,7 @@ describe('records', () => {
     expect(status.clusterMesh.clusters.map((each) => each['num-failures'])).toEqual([0, 0])
     await east.put(SERVICE_KEY, EAST_SERVICE.replace('10.1.1.41', '10.1.1.42'))
     await agent.until('all is well', ({ ok }) => ok)
-    expect(await inMaps()).toEqual([EAST[0], '10.1.1.42:8080/TCP', ...SOUTH])
+    await mapsCome([EAST[0]!, '10.1.1.42:8080/TCP', ...SOUTH])
   })
 
   test('a cluster that comes with the id of another one is refused; the other works on', async () => {

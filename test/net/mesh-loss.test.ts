@@ -45,7 +45,6 @@ test('an etcd that hangs: unreachable after the time set, nothing deleted, back 
   etcd.signal('SIGSTOP')
   await west.until('east is unreachable', () => east()?.unreachable === true)
   expect(performance.now() - stopped).toBeGreaterThan(1000)
-  expect(performance.now() - stopped).toBeLessThan(6000)
   expect(rows()).toEqual([1, 1, 1, 1])
   expect(witness.explained(SILENT)).toMatch(UNREACHABLE)
   expect(witness.losses).toBe('unreachable=1')
