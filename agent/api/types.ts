@@ -69,6 +69,8 @@ export interface ExporterReport {
   readonly cluster: { readonly name: string; readonly id: number }
   /** As `/readyz`. */
   readonly ready: boolean
+  /** URLs of the own etcd, of who writes what other clusters read. */
+  readonly etcd?: readonly string[]
   /** Of the connection to the own etcd; absent without TLS. */
   readonly certificates?: readonly CertificateStatus[]
   readonly clusterMesh: ClusterMeshReport

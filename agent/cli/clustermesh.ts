@@ -6,9 +6,13 @@ import { delay } from '../lib/clock.ts'
 import { addCa } from './clustermesh-ca.ts'
 import type { CliContext, Format } from './context.ts'
 import { agentOf, formatOption, print } from './context.ts'
+import type { MeshStatus } from './connectivity.ts'
 import { connectivityReport, renderConnectivity } from './connectivity.ts'
 import { formatDuration, parseDuration } from './duration.ts'
 import { CommandError } from './errors.ts'
+import { accessOf, apiserverSocketOption, exporterSocketOf } from './mesh/access.ts'
+import { addDisable, addEnable } from './mesh/enable.ts'
+import { addVm } from './mesh/vm.ts'
 import { addConnect, addDisconnect, addPreflight } from './mesh/connect.ts'
 import { addExportJoin } from './mesh/export-join.ts'
 
@@ -32,6 +36,7 @@ export function addClusterMesh(program: Command, context: CliContext): void {
     .description('Show whether the agent is connected to all clusters. Exits with 1 when it is not.')
     .option('--wait', 'wait until all clusters are connected')
     .option('--wait-duration <duration>', 'how long --wait waits at most', '15m')
+    .addOption(apiserverSocketOption(context))
     .addOption(formatOption())
     .addHelpText(
       'after',
@@ -39,21 +44,29 @@ export function addClusterMesh(program: Command, context: CliContext): void {
 Examples:
   weft clustermesh status
   weft clustermesh status --wait --wait-duration 1m
+  weft clustermesh status --context kind-west
   weft clustermesh status -o json | jq .connectivity.connected`,
     )
     .action(async (options: Options, command: Command) => {
       const limit = parseDuration(options.waitDuration)
       const api = agentOf(context, command)
-      const status = options.wait === true ? await waitForMesh(context, api, limit) : await api.status()
-      const report = connectivityReport(status, await accessInformation(api))
+      const status: MeshStatus = options.wait === true ? await waitForMesh(context, api, limit) : await api.status()
+      const exporterSocket = exporterSocketOf(context, command)
+      const exporter = context.api(exporterSocket)
+      const sources = { agent: api, exporter, exporterSocket, clusterName: status.cluster?.name ?? '' }
+      const access = status.node === undefined ? undefined : await accessOf(sources)
+      const report = connectivityReport(status, access)
       await print(context, options.output, report, renderConnectivity)
-      if (report.connectivity.not_ready > 0) context.exitCode = 1
+      if (report.connectivity.not_ready > 0 || report.apiserver?.ready === false) context.exitCode = 1
     })
+  addEnable(mesh, context)
+  addDisable(mesh, context)
   addExportJoin(mesh, context)
   addPreflight(mesh, context)
   addConnect(mesh, context)
   addDisconnect(mesh, context)
   addCa(mesh, context)
+  addVm(mesh)
 }
 
 /** The mesh once all clusters are ready, or as it stands when time is up. An agent that does not run yet is waited for, too. */
@@ -87,18 +100,4 @@ async function statusOrMissing(api: Api): Promise<StatusReport | ApiClientError>
     if (error instanceof ApiClientError && error.code === 'no-agent') return error
     throw error
   }
-}
-
-/** Where this cluster was exported to be reached, from what the export left in the directory of the running agent. */
-async function accessInformation(api: Api): Promise<string[]> {
-  const config = await api.config().catch((error: unknown) => {
-    // A kvstoremesh tells its status, and no more.
-    if (error instanceof ApiClientError) return []
-    throw error
-  })
-  const directory = config.find(({ key }) => key === 'clustermeshConfig')?.value
-  if (typeof directory !== 'string') return []
-  const { readOwn } = await import('../peering/directory.ts')
-  const own = await readOwn(directory)
-  return (own?.facts.endpoints ?? []).map((endpoint) => endpoint.replace(/^https?:\/\//, ''))
 }

@@ -1,4 +1,6 @@
 import type { CertificateStatus, RemoteClusterReport, StatusReport } from '../api/types.ts'
+import type { Access } from './mesh/access.ts'
+import { APISERVER } from './mesh/access.ts'
 
 interface Spread {
   readonly min: number
@@ -8,8 +10,12 @@ interface Spread {
 
 /** The part of `cilium clustermesh status -o json` that one agent knows: the counts are over this one node. */
 export interface ConnectivityReport {
-  /** `host:port` at which others reach this cluster's etcd, as it was exported last; empty when it never was. */
+  /** `host:port` at which others reach this cluster's etcd; empty when nobody said. */
   readonly access_information: readonly string[]
+  /** Of the exporter's etcd, where this cluster has one. */
+  readonly service?: Access['service']
+  /** The exporter itself; absent where none is beside the agent. */
+  readonly apiserver?: Access['apiserver']
   readonly connectivity: {
     readonly global_services: Spread
     readonly connected: Spread
@@ -27,14 +33,17 @@ export interface ConnectivityReport {
 }
 
 /** A kvstoremesh answers, too: it is on no node that counts, and has clusters all the same. */
-export type MeshStatus = Pick<StatusReport, 'clusterMesh'> & Partial<Pick<StatusReport, 'node'>>
+export type MeshStatus = Pick<StatusReport, 'clusterMesh'> & Partial<Pick<StatusReport, 'node' | 'cluster'>>
 
-export function connectivityReport(status: MeshStatus, access: readonly string[]): ConnectivityReport {
+/** @param access absent where there is nobody to ask: a kvstoremesh exports nothing */
+export function connectivityReport(status: MeshStatus, access: Access | undefined): ConnectivityReport {
   const mesh = status.clusterMesh
   const ready = mesh.clusters.filter((cluster) => cluster.ready)
   const errors = mesh.clusters.filter((cluster) => !cluster.ready)
   return {
-    access_information: access,
+    access_information: access?.endpoints ?? [],
+    ...(access?.service === undefined ? {} : { service: access.service }),
+    ...(access?.apiserver === undefined ? {} : { apiserver: access.apiserver }),
     connectivity: {
       global_services: spread(mesh['num-global-services']),
       connected: spread(ready.length),
@@ -59,10 +68,8 @@ export function connectivityReport(status: MeshStatus, access: readonly string[]
 }
 
 export function renderConnectivity(report: ConnectivityReport): string {
-  const { connectivity, access_information: access, node } = report
-  const lines: string[] = []
-  if (access.length > 0) lines.push('✅ Cluster access information is available:')
-  for (const each of access) lines.push(`  - ${each}`)
+  const { connectivity, node } = report
+  const lines = node === undefined ? [] : accessLines(report)
   if (report.kvstoremesh.enabled) lines.push('ℹ️  KVStoreMesh is enabled')
   if (lines.length > 0) lines.push('')
   lines.push(...connectionLines(connectivity, node === undefined ? 'KVStoreMesh replicas' : 'nodes'))
@@ -77,6 +84,17 @@ export function renderConnectivity(report: ConnectivityReport): string {
     lines.push(`     💡 Run "weft troubleshoot clustermesh ${name}" to find out where the way ends`)
   }
   return lines.map((line) => `${line}\n`).join('')
+}
+
+/** What a Deployment says elsewhere, the exporter says here: it is a process, on one node or more. */
+function accessLines({ service, access_information: access, apiserver }: ConnectivityReport): string[] {
+  const lines: string[] = []
+  if (service !== undefined) lines.push(`✅ Service "${APISERVER}" of type "${service.type}" found`)
+  if (access.length > 0) lines.push('✅ Cluster access information is available:')
+  for (const each of access) lines.push(`  - ${each}`)
+  if (apiserver === undefined) return [...lines, `ℹ️  No ${APISERVER} runs beside this agent`]
+  lines.push(apiserver.ready ? `✅ ${APISERVER} is ready` : `❌ ${APISERVER} is not ready`)
+  return [...lines, ...apiserver.problems.map((problem) => `  ⚠️  ${problem}`)]
 }
 
 /** Only those that somebody has to look after. */

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { Option } from 'commander'
 import type { Api } from '../api/client.ts'
 import type { Clock } from '../lib/clock.ts'
+import { contextSocket } from './contexts.ts'
 
 export const DEFAULT_SOCKET = '/run/weft/weft.sock'
 export const DEFAULT_BPF_ROOT = '/sys/fs/bpf'
@@ -55,7 +56,8 @@ export async function print<T>(
   } else context.stdout(table(report))
 }
 
-/** The agent that --socket names. */
+/** The agent that --context or --socket names. */
 export function agentOf(context: CliContext, command: Command): Api {
-  return context.api(command.optsWithGlobals<{ socket: string }>().socket)
+  const { socket, context: name } = command.optsWithGlobals<{ socket: string; context?: string }>()
+  return context.api(name === undefined ? socket : contextSocket(context.env, name))
 }

@@ -29,6 +29,9 @@ export interface DaemonSettings {
 
 const USAGE_STATUS = 2
 
+/** They are about this machine, whichever agent answers. */
+const HERE_ONLY = ['agent', 'clustermesh-apiserver', 'kvstoremesh', 'bpf', 'simulate', 'troubleshoot']
+
 export function buildProgram(context: CliContext, version: string, settings: DaemonSettings): Command {
   const program = new Command('weft')
   // Before the first subcommand: they inherit these.
@@ -47,6 +50,8 @@ export function buildProgram(context: CliContext, version: string, settings: Dae
       'unix socket of the agent (env WEFT_SOCKET)',
       context.env['WEFT_SOCKET'] || DEFAULT_SOCKET,
     )
+    .option('--context <name>', 'an agent elsewhere: NAME.sock in a directory of sockets (env WEFT_CONTEXTS)')
+    .hook('preAction', (_, action) => requireHere(action))
     .addHelpText(
       'after',
       `
@@ -93,6 +98,15 @@ export async function runCli(
     context.stderr(`error: ${describeError(error)}\n${hint === undefined ? '' : `hint: ${hint}\n`}`)
     return error instanceof UsageError || error instanceof ConfigError ? USAGE_STATUS : 1
   }
+}
+
+/** @throws UsageError for a command that no agent elsewhere could answer */
+function requireHere(action: Command): void {
+  const { context: name } = action.optsWithGlobals<{ context?: string }>()
+  const path: string[] = []
+  for (let each = action; each.parent !== null; each = each.parent) path.unshift(each.name())
+  if (name === undefined || !HERE_ONLY.includes(path[0] ?? '')) return
+  throw new UsageError(`weft ${path.join(' ')} is about the machine it runs on, not about a context`, 'run it there')
 }
 
 /** Commander's `(Did you mean x?)` and `Allowed choices are …` in the form all our errors have. */

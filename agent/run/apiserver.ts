@@ -89,6 +89,7 @@ export async function runApiserver(config: ApiserverSettings, signal: AbortSigna
       const { ready } = meshExport
       return {
         ...{ ok: ready && problems.length === 0, problems, version: config.version ?? '', cluster, ready },
+        etcd: config.etcdEndpoints,
         ...(credentials.certificates.length === 0
           ? {}
           : { certificates: credentials.certificates.map(certificateReport) }),

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parse, stringify } from 'yaml'
@@ -11,6 +11,7 @@ import { isAlive, launch, recall, record, run, signal, type ProcessId } from './
 import { step } from './progress.ts'
 import { readShape, topologyOf } from './shape.ts'
 import {
+  clusterNamed,
   controlPlane,
   etcdUrl,
   hostId,
@@ -40,9 +41,30 @@ export function hostEnv(lab: LabPaths, host: HostSpec): NodeJS.ProcessEnv {
     ...process.env,
     PATH: `${builtFile(lab, 'bin')}:${process.env['PATH'] ?? ''}`,
     WEFT_LAB_HOST: host.name,
+    WEFT_CONTEXTS: contextsDir(lab),
   }
   if (host.kind !== 'node') return env
-  return { ...env, WEFT_SOCKET: socketOf(hostDir(lab, host.name)), WEFT_BPF_ROOT: BPF_ROOT }
+  return {
+    ...env,
+    WEFT_SOCKET: socketOf(hostDir(lab, host.name)),
+    WEFT_APISERVER_SOCKET: socketOf(apiserverDir(lab, findClusterOf(lab, host))),
+    WEFT_BPF_ROOT: BPF_ROOT,
+  }
+}
+
+const findClusterOf = (lab: LabPaths, node: NodeSpec): ClusterSpec => clusterNamed(topologyOf(lab), node.cluster)
+
+const contextsDir = (lab: LabPaths): string => path.join(lab.state, 'contexts')
+
+/** `weft --context kind-west` from any host: the agent of the control-plane node, and the exporter beside it. */
+export function writeContexts(lab: LabPaths): void {
+  mkdirSync(contextsDir(lab), { recursive: true })
+  for (const cluster of topologyOf(lab).clusters) {
+    const to = path.join(contextsDir(lab), `kind-${cluster.name}`)
+    for (const link of [`${to}.sock`, `${to}.apiserver.sock`]) rmSync(link, { force: true })
+    symlinkSync(agentSocket(lab, controlPlane(cluster).name), `${to}.sock`)
+    symlinkSync(socketOf(apiserverDir(lab, cluster)), `${to}.apiserver.sock`)
+  }
 }
 
 /** Daemons are configured by their files alone: what the caller's shell has set for other commands must not reach them. */

@@ -14,6 +14,7 @@ import {
   startServer,
   stopDaemon,
   writeConfigs,
+  writeContexts,
 } from './daemons.ts'
 import { tearDown } from './down.ts'
 import { LabError } from './errors.ts'
@@ -100,6 +101,7 @@ async function build(lab: LabPaths, shape: Shape, options: UpOptions): Promise<v
   const topology = topologyOf(lab)
   makeCgroup(lab.cgroup)
   writeOutsideHosts(lab)
+  writeContexts(lab)
   for (const cluster of topology.clusters) {
     writeHostsFile(lab, cluster)
     for (const node of cluster.nodes) makeCgroup(cgroupOf(lab, node))

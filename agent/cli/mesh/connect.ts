@@ -9,7 +9,9 @@ import { formatOption, print } from '../context.ts'
 import { parseDuration } from '../duration.ts'
 import { CommandError, UsageError } from '../errors.ts'
 import type { OwnOptions } from './own.ts'
-import { addOwnOptions, OwnCluster } from './own.ts'
+import type { ByContext } from './compare-contexts.ts'
+import { compareContexts } from './compare-contexts.ts'
+import { addOwnOptions, commaList, OwnCluster } from './own.ts'
 import type { PreflightReport } from './preflight-text.ts'
 import { renderPreflight } from './preflight-text.ts'
 
@@ -30,12 +32,23 @@ export function addConnect(mesh: Command, context: CliContext): void {
         'Connect to the cluster of a join file. Everything is checked first; if anything is a problem, nothing is written. ' +
           'Running agents connect at once. To connect both ways, do the same over there with the file of this cluster.',
       ),
+    '[file]',
   )
+    .option(
+      '--destination-context <names>',
+      'instead of a file: whether this cluster and those of these contexts are connected, and how to, with commas',
+      commaList,
+    )
     .addHelpText(
       'after',
       '\nExamples:\n  weft clustermesh connect east.join --trust 3fa1…\n  weft clustermesh connect east.join --config-dir /etc/weft/clustermesh',
     )
-    .action(async (file: string, options: Options, command: Command) => {
+    .action(async (file: string | undefined, options: Options & ByContext, command: Command) => {
+      const { destinationContext } = options
+      if (destinationContext !== undefined) return compareContexts(context, command, destinationContext, options.output)
+      if (file === undefined) {
+        throw new UsageError('the join file is missing', 'it comes from "weft clustermesh export-join" over there')
+      }
       const plan = await prepare(context, command, file, options)
       requireTrust(plan)
       await print(context, options.output, plan.report, renderPreflight)
@@ -61,6 +74,7 @@ export function addPreflight(mesh: Command, context: CliContext): void {
       .command('preflight')
       .summary('check whether a cluster could be connected')
       .description('Check everything "connect" checks, and write nothing. Exits with 1 if anything is a problem.'),
+    '<file>',
   )
     .addHelpText(
       'after',
@@ -92,10 +106,10 @@ export function addDisconnect(mesh: Command, context: CliContext): void {
     })
 }
 
-function common(command: Command): Command {
+function common(command: Command, argument: string): Command {
   return addOwnOptions(
     command
-      .argument('<file>', 'join file, written by "weft clustermesh export-join" over there')
+      .argument(argument, 'join file, written by "weft clustermesh export-join" over there')
       .option('--trust <fingerprint>', 'SHA-256 fingerprint of the CA over there, heard from its operator')
       .option('--client-cert <file>', 'client certificate to use instead of that in the file')
       .option('--client-key <file>', 'its key')

@@ -28,6 +28,8 @@ export interface Setup {
   /** The agent's state; none means that no agent runs. */
   readonly view?: AgentView
   readonly api?: Api
+  /** What answers on sockets other than the first: by the end of their path. */
+  readonly others?: Readonly<Record<string, Api>>
   readonly env?: Record<string, string>
   readonly settings?: DaemonSettings
   readonly clock?: Clock
@@ -69,6 +71,9 @@ export async function weft(line: string, setup: Setup = {}): Promise<Outcome> {
     stderr: (text) => void (err += text),
     env: setup.env ?? {},
     api: (path) => {
+      const other = Object.entries(setup.others ?? {}).find(([end]) => path.endsWith(end))
+      if (other !== undefined) return other[1]
+      if (path.endsWith('apiserver.sock')) return missingAgent(path)
       socket = path
       return setup.api ?? (setup.view === undefined ? missingAgent(path) : apiOver(setup.view))
     },

@@ -252,7 +252,7 @@ east/east-worker          Disabled           Disabled          6          reserv
   })
 
   it('configuration, with where each value came from', async () => {
-    expect(await output('config view', { view: world().view })).toBe(
+    expect(await output('config view --sources', { view: world().view })).toBe(
       `\
 KEY           VALUE    SOURCE
 algorithm     maglev   file /etc/weft/agent.yaml
@@ -260,5 +260,16 @@ clusterName   west     flag --cluster-name
 devices       -        default
 `,
     )
+    expect(JSON.parse(await output('config view -o json', { view: world().view }))).toEqual(world().view.config)
+  })
+
+  it('configuration, under the keys of a ConfigMap', async () => {
+    const lines = (await output('config view', { view: world().view })).split('\n')
+    expect(lines.filter((line) => /^(cluster-|devices|algorithm|routing)/.test(line))).toEqual([
+      'algorithm                                         maglev',
+      'cluster-name                                      west',
+      'devices',
+      'routing-mode                                      native',
+    ])
   })
 })

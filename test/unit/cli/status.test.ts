@@ -128,6 +128,8 @@ describe('weft clustermesh status', () => {
     addEastWebpod(writer)
     expect(await output('clustermesh status', { view })).toBe(
       `\
+ℹ️  No clustermesh-apiserver runs beside this agent
+
 ✅ All 1 nodes are connected to all clusters [min:1 / avg:1.0 / max:1]
 
 🔌 Cluster Connections:
@@ -147,6 +149,8 @@ describe('weft clustermesh status', () => {
     expect(code).toBe(1)
     expect(out).toBe(
       `\
+ℹ️  No clustermesh-apiserver runs beside this agent
+
 ⚠️  1/1 nodes are not connected to all clusters [min:0 / avg:0.0 / max:0]
 
 🔌 Cluster Connections:
@@ -208,7 +212,7 @@ describe('weft clustermesh status', () => {
   })
 
   it('knows when there is no other cluster', async () => {
-    expect(await output('clustermesh status', { view: world().view })).toBe('🔌 No cluster connected\n')
+    expect(await output('clustermesh status', { view: world().view })).toContain('🔌 No cluster connected\n')
   })
 
   it('waits until the clusters are there, an agent not yet started included', async () => {
