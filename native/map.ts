@@ -242,10 +242,10 @@ export class BpfMap extends FdOwner {
   }
 
   /**
-   * Map the whole value area of an ARRAY made with {@link MapFlag}.MMAPABLE (Linux 5.5) into this process. Stores are seen
-   * by programs at once. The mapping keeps the map alive by itself; close it separately.
+   * Map the value area of an ARRAY made with {@link MapFlag}.MMAPABLE (Linux 5.5) into this process, or its first `reach`
+   * elements. Stores are seen by programs at once. The mapping keeps the map alive by itself; close it separately.
    */
-  mmap(): MappedArray {
+  mmap(reach = this.maxEntries): MappedArray {
     if (this.type !== MapType.ARRAY || (this.flags & MapFlag.MMAPABLE) === 0) {
       throw new BpfError({
         fn: 'mmap',
@@ -254,7 +254,7 @@ export class BpfMap extends FdOwner {
         reason: 'only an ARRAY created with BPF_F_MMAPABLE can be mapped',
       })
     }
-    return MappedArray.map(this.fd, this.subject, this.valueSize, this.maxEntries)
+    return MappedArray.map(this.fd, this.subject, this.valueSize, this.maxEntries, reach)
   }
 
   private next: Mem | undefined

@@ -19,7 +19,7 @@ export function openLoadBalancer(
   { purge, sockets }: Cleaners = {},
 ): LbTarget {
   const services = maps['w_svc4_v1']!
-  const slots = maps['w_slot_v1']!.mmap()
+  const slots = maps['w_slot_v1']!.mmap(0)
   const backends = maps['w_be4_v1']!.mmap()
   const reverse = maps['w_rnat4_v1']!.mmap()
   const seed = parseMaglevSeed(DEFAULT_MAGLEV_SEED).table

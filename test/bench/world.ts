@@ -57,7 +57,7 @@ export class Balancer {
   readonly #views: readonly MappedArray[]
 
   constructor(maps: LbKernelMaps, clock: Clock) {
-    const [slots, backends, reverse] = [maps.slots.mmap(), maps.backends.mmap(), maps.reverse.mmap()]
+    const [slots, backends, reverse] = [maps.slots.mmap(0), maps.backends.mmap(), maps.reverse.mmap()]
     const seed = parseMaglevSeed(DEFAULT_MAGLEV_SEED).table
     this.#views = [slots, backends, reverse]
     this.target = new LbTarget({

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { BpfMap, BpfObject, MapType, RingBuffer } from '../../native/index.ts'
+import { BpfMap, BpfObject, MapFlag, MapType, RingBuffer } from '../../native/index.ts'
 import { caught, type Fixture, frame, hash, makeFixture, skb, u32 } from './native-fixture.ts'
 
 describe('what programs and this process share', () => {
@@ -38,6 +38,22 @@ describe('what programs and this process share', () => {
     expect(caught(() => mapped.u32).code).toBe('BPF_CLOSED')
     stale.writeUInt32LE(9, 0)
     expect(slots.lookup(u32(0))?.readUInt32LE()).toBe(5)
+  })
+
+  it('an array that is mapped as far as it is used grows in place', () => {
+    const count = 1 << 20
+    const shape = { type: MapType.ARRAY, name: 'large', keySize: 4, valueSize: 4, maxEntries: count }
+    using large = BpfMap.create({ ...shape, flags: MapFlag.MMAPABLE })
+    using mapped = large.mmap(0)
+    const words = mapped.u32
+    for (const last of [0, 1000, 400_000, count - 1]) {
+      mapped.reach(last + 1)
+      words[(last * mapped.stride) / 4] = last + 1
+      expect(large.lookup(u32(last))?.readUInt32LE()).toBe(last + 1)
+    }
+    expect(words[(1000 * mapped.stride) / 4]).toBe(1001)
+    mapped.reach(count + 1)
+    expect(words).toHaveLength((count * mapped.stride) / 4)
   })
 
   it('only a mappable array is mapped', () => {

@@ -1,6 +1,6 @@
 import type { BackendGroup } from '../../types/frontend.ts'
 import type { BackendStore } from './backends.ts'
-import type { ArrayView, MaglevBuilder, Spans } from './views.ts'
+import type { GrowingView, MaglevBuilder, Spans } from './views.ts'
 
 /** A region of the slot array. Its content never changes while anything refers to it. */
 export interface Span {
@@ -41,18 +41,18 @@ const NO_TABLES: readonly Table[] = []
  * frontend's previous group keeps that group's region; everything else gets a new region.
  */
 export class GroupStore {
+  readonly #map: GrowingView
   readonly #words: Uint32Array
   readonly #stride: number
-  readonly #count: number
   readonly #spans: Spans
   readonly #backends: BackendStore
   readonly #maglev: MaglevBuilder
   readonly #byGroup = new Map<BackendGroup, GroupRecord>()
 
-  constructor(map: ArrayView, spans: Spans, backends: BackendStore, maglev: MaglevBuilder) {
+  constructor(map: GrowingView, spans: Spans, backends: BackendStore, maglev: MaglevBuilder) {
+    this.#map = map
     this.#words = map.u32
     this.#stride = map.stride / 4
-    this.#count = map.count
     this.#spans = spans
     this.#backends = backends
     this.#maglev = maglev
@@ -112,7 +112,8 @@ export class GroupStore {
 
   /** The ids at a place in the array; undefined when it does not lie inside. */
   read(offset: number, length: number): number[] | undefined {
-    if (offset + length > this.#count) return undefined
+    if (offset + length > this.#map.count) return undefined
+    this.#map.reach(offset + length)
     const ids = new Array<number>(length)
     for (let i = 0, at = offset * this.#stride; i < length; i++, at += this.#stride) ids[i] = this.#words[at]!
     return ids
@@ -150,6 +151,7 @@ export class GroupStore {
   #write(ids: ArrayLike<number>): Span {
     if (ids.length === 0) return NO_SPAN
     const offset = this.#spans.allocate(ids.length)
+    this.#map.reach(offset + ids.length)
     for (let i = 0, at = offset * this.#stride; i < ids.length; i++, at += this.#stride) this.#words[at] = ids[i]!
     return { offset, length: ids.length, refs: 1 }
   }

@@ -4,7 +4,7 @@ import type { Frontend } from '../../types/frontend.ts'
 import type { ServiceClients } from '../../maps/purge.ts'
 import type { Found } from './restore.ts'
 import type { FrontendRecord } from './record.ts'
-import type { ArrayView, HashView, Ids, MaglevBuilder, Spans } from './views.ts'
+import type { ArrayView, GrowingView, HashView, Ids, MaglevBuilder, Spans } from './views.ts'
 import { NO_FAILURES } from '../../reconcile/target.ts'
 import type { BackendGone } from './backends.ts'
 import { BackendStore } from './backends.ts'
@@ -30,8 +30,8 @@ import { ServiceStore } from './services.ts'
 export interface LbMaps {
   /** `w_svc4_v1`. */
   readonly services: HashView
-  /** `w_slot_v1`, mapped. */
-  readonly slots: ArrayView
+  /** `w_slot_v1`, mapped as far as it is used. */
+  readonly slots: GrowingView
   /** `w_be4_v1`, mapped. */
   readonly backends: ArrayView
   /** `w_rnat4_v1`, mapped. */

@@ -7,6 +7,12 @@ export interface ArrayView {
   readonly u32: Uint32Array
 }
 
+/** One of which elements may be touched only once `reach` was called for them: memory is there for no more of it. */
+export interface GrowingView extends ArrayView {
+  /** Elements below `count` may be touched from now on. */
+  reach(count: number): void
+}
+
 /** What the load balancer needs of a hash map. `updateBatch` throws a BpfError whose `done` counts the elements written. */
 export interface HashView {
   readonly maxEntries: number
