@@ -38,15 +38,21 @@ interface ChunkResult {
   readonly faulty: boolean
 }
 
+/** What is remembered of the last version of a file: its rows. What the parser made of its text is not kept. */
+interface KnownFile {
+  readonly text: string
+  readonly parsed: ParsedFile
+  /** By the text of the document. */
+  readonly results: ReadonlyMap<string, ChunkResult>
+}
+
 /**
- * Turns the text of manifest files into rows. Documents that have not changed since the last call are not read again:
- * their rows are the same objects as before.
+ * Turns the text of manifest files into rows. A file that has not changed since the last call is the same object as before, and
+ * documents that have not changed in one that has are not read again: their rows are the same objects as before.
  */
 export class ManifestParser {
   readonly #cluster: string
-  /** By file name: documents of its last version by text. */
-  readonly #texts = new Map<string, Map<string, ParsedText>>()
-  readonly #results = new Map<string, Map<string, ChunkResult>>()
+  readonly #known = new Map<string, KnownFile>()
 
   constructor(cluster: string) {
     this.#cluster = cluster
@@ -55,38 +61,33 @@ export class ManifestParser {
   /** `pause` is awaited now and then, so that a large file does not hold up everything else. */
   async parse(name: string, text: string, pause: () => Promise<void>): Promise<ParsedFile> {
     if (text.trim() === '') return { name, objects: [], problems: [emptyFile(name)], faulty: true }
-    const oldTexts = this.#texts.get(name)
-    const oldResults = this.#results.get(name)
-    const texts = new Map<string, ParsedText>()
+    const last = this.#known.get(name)
+    if (last?.text === text) return last.parsed
     const results = new Map<string, ChunkResult>()
     const ordered: ChunkResult[] = []
     let fresh = 0
     for (const chunk of splitDocuments(text)) {
-      const known = oldResults?.get(chunk.text)
-      let parsed = texts.get(chunk.text) ?? oldTexts?.get(chunk.text)
-      if (parsed === undefined) {
-        parsed = parseText(chunk.text)
+      const known = results.get(chunk.text) ?? last?.results.get(chunk.text)
+      let result = known === undefined ? undefined : inPlace(known, chunk)
+      if (result === undefined) {
+        result = this.#convert(name, chunk, parseText(chunk.text))
         if (++fresh % 50 === 0) await pause()
       }
-      const result =
-        known !== undefined && known.linesBefore === chunk.linesBefore ? known : this.#convert(name, chunk, parsed)
-      texts.set(chunk.text, parsed)
       results.set(chunk.text, result)
       ordered.push(result)
     }
-    this.#texts.set(name, texts)
-    this.#results.set(name, results)
-    return {
+    const parsed = {
       name,
       objects: ordered.flatMap((result) => result.objects),
       problems: ordered.flatMap((result) => result.problems),
       faulty: ordered.some((result) => result.faulty),
     }
+    this.#known.set(name, { text, parsed, results })
+    return parsed
   }
 
   forget(name: string): void {
-    this.#texts.delete(name)
-    this.#results.delete(name)
+    this.#known.delete(name)
   }
 
   #convert(file: string, chunk: Chunk, parsed: ParsedText): ChunkResult {
@@ -112,6 +113,23 @@ export class ManifestParser {
     }
     return { linesBefore, file, objects, problems, faulty }
   }
+}
+
+/** The same document, wherever its lines are now. Undefined when it has to be read again: its problems name lines. */
+function inPlace(known: ChunkResult, { linesBefore }: Chunk): ChunkResult | undefined {
+  if (known.linesBefore === linesBefore) return known
+  if (known.problems.length > 0 || known.objects.some(complains)) return undefined
+  const { file } = known
+  const objects = known.objects.map(({ key, place, row, problems }) => {
+    const origin = `${file}:${Number(place.slice(file.length + 1)) + linesBefore - known.linesBefore}`
+    const moved = row === undefined ? undefined : ({ table: row.table, row: { ...row.row, origin } } as Row)
+    return { key, place: origin, row: moved, problems }
+  })
+  return { ...known, linesBefore, objects }
+}
+
+function complains({ row, problems }: ManifestObject): boolean {
+  return problems.length > 0 || (row?.table === 'services' && row.row.problems.length > 0)
 }
 
 type Outcome = ManifestObject | { readonly problem: Problem; readonly faulty: boolean } | undefined

@@ -179,6 +179,23 @@ describe('reading a directory', () => {
     const merged = await directory.read({ 'a.yaml': `# a comment\n${documents(web, api)}` })
     expect([...merged.holdings.values()].map((held) => held.row.row.origin)).toEqual(['a.yaml:2', 'a.yaml:13'])
   })
+
+  it('moves the lines that complaints name along with them', async () => {
+    const directory = new Directory()
+    const odd = documents(web, service('api', { port: 70000 }))
+    const [before] = complaints(await directory.read({ 'a.yaml': odd }))
+    const [after] = complaints(await directory.read({ 'a.yaml': `# a comment\n${odd}` }))
+    expect(before?.[1]).toContain('a.yaml:19: ')
+    expect(after?.[1]).toContain('a.yaml:20: ')
+  })
+
+  it('makes the same rows of moved documents as a process that reads them for the first time', async () => {
+    const directory = new Directory()
+    const text = documents(slice('web', ['10.0.1.5']), web, node('worker', '172.18.0.3'), pod('p', 'a', '10.0.1.9'))
+    await directory.read({ 'a.yaml': text })
+    const moved = await directory.read({ 'a.yaml': `\n\n${text}` })
+    expect(moved).toEqual(await new Directory().read({ 'a.yaml': `\n\n${text}` }))
+  })
 })
 
 describe('rowsOf', () => {
