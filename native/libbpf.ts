@@ -24,10 +24,18 @@ type Ref = {
 }
 type Ffi = { CIF(result: CType, args: readonly CType[]): Buffer }
 type FfiCall = (cif: Buffer, fn: Buffer, result: Buffer, args: Buffer) => void
+/** On a thread of libuv's. */
+type FfiCallAside = (
+  cif: Buffer,
+  fn: Buffer,
+  result: Buffer,
+  args: Buffer,
+  done: (error: string | null) => void,
+) => void
 /** Functions of the dynamic linker, found by the package itself. */
 type Linker = Readonly<Record<'dlopen' | 'dlsym' | 'dlerror', Buffer>>
 
-type Foreign = { ref: Ref; ffi: Ffi; ffiCall: FfiCall; linker: Linker }
+type Foreign = { ref: Ref; ffi: Ffi; ffiCall: FfiCall; ffiCallAside: FfiCallAside; linker: Linker }
 
 const RTLD_NOW = 2
 const MAX_ARGS = 7
@@ -95,7 +103,29 @@ class Call {
     return ((this.out[0] ?? 0) >>> 0) + (this.out[1] ?? 0) * 0x1_0000_0000
   }
 
+  /**
+   * As `int`, on another thread, while this one goes on. errno stays there, so this is for functions that return their error;
+   * memory that an argument points to is to be kept referenced until then.
+   */
+  intAside(...args: readonly number[]): Promise<number> {
+    // Arguments and result have memory of their own: this call may be made again meanwhile.
+    const once = new Call(this.find, this.resultType, this.args)
+    const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0] = args
+    const p = once.fill(a, b, c, d, e, f, g)
+    return new Promise((resolve, reject) => {
+      foreign().ffiCallAside(p.cif, p.fn, p.result, p.list, (error) => {
+        if (error === null) resolve(once.out[0] ?? 0)
+        else reject(new BpfError({ fn: 'ffi_call_async', code: 'BPF_ARGUMENT', reason: error }))
+      })
+    })
+  }
+
   private invoke(a: number, b: number, c: number, d: number, e: number, f: number, g: number): void {
+    const p = this.fill(a, b, c, d, e, f, g)
+    p.ffiCall(p.cif, p.fn, p.result, p.list)
+  }
+
+  private fill(a: number, b: number, c: number, d: number, e: number, f: number, g: number): Prepared {
     const w = this.words
     // `| 0` keeps the low 32 bits of a double exactly, negative ones included; floor gives the sign-extended high word.
     w[0] = a | 0
@@ -112,8 +142,7 @@ class Call {
     w[11] = Math.floor(f / 0x1_0000_0000)
     w[12] = g | 0
     w[13] = Math.floor(g / 0x1_0000_0000)
-    const p = (this.prepared ??= this.prepare())
-    p.ffiCall(p.cif, p.fn, p.result, p.list)
+    return (this.prepared ??= this.prepare())
   }
 
   private prepare(): Prepared {
@@ -175,8 +204,15 @@ function foreign(): Foreign {
     // ref-napi first: ffi-napi asks for its instance while loading.
     const ref = require('ref-napi') as Ref
     const ffi = require('ffi-napi') as Ffi
-    const bindings = require('ffi-napi/lib/bindings') as { ffi_call: FfiCall; StaticFunctions: Linker }
-    loadedForeign = { ref, ffi, ffiCall: bindings.ffi_call, linker: bindings.StaticFunctions }
+    const bindings = require('ffi-napi/lib/bindings') as {
+      ffi_call: FfiCall
+      ffi_call_async: FfiCallAside
+      StaticFunctions: Linker
+    }
+    loadedForeign = {
+      ...{ ref, ffi, ffiCall: bindings.ffi_call, ffiCallAside: bindings.ffi_call_async },
+      linker: bindings.StaticFunctions,
+    }
     return loadedForeign
   } catch (cause) {
     throw new BpfError({

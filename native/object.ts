@@ -98,7 +98,15 @@ export class BpfObject {
 
   /** Create maps and load programs; pin what is to be pinned. A refused program gives its name and the verifier's last lines. */
   load(): this {
-    const rc = native().objectLoad.int(this.live())
+    return this.outcome(native().objectLoad.int(this.live()))
+  }
+
+  /** As {@link load}, while this thread goes on. Until then nothing else is to be asked of the object. */
+  async loadAside(): Promise<this> {
+    return this.outcome(await native().objectLoad.intAside(this.live()))
+  }
+
+  private outcome(rc: number): this {
     if (rc < 0) throw this.loadError(-rc)
     this.loaded = true
     this.logs.clear()

@@ -16,7 +16,7 @@ import { DeviceKeeper } from './devices.ts'
 import { Masquerade } from './masquerade.ts'
 import { findNodePlace } from './node-place.ts'
 import { Pipelines } from './pipelines.ts'
-import { requireManifestDirectory, startManifestSource } from '../sources/manifests/source.ts'
+import { openManifestSource, requireManifestDirectory } from '../sources/manifests/source.ts'
 import { startProbes } from '../sources/probes/index.ts'
 import { LOCAL_SOURCE, SyncGates } from '../state/sync.ts'
 import { createTables } from '../state/tables.ts'
@@ -60,20 +60,26 @@ export async function runAgent(
     const place = await findNodePlace(config)
     // Before anything is attached: a configuration that cannot be used changes nothing.
     await requireManifestDirectory(config.manifests)
+    const cluster = { name: config.clusterName, id: config.clusterId }
+    const tables = createTables()
+    const sync = new SyncGates()
+    sync.register(LOCAL_SOURCE)
+    const writer = new Writer(tables, sync)
+    // Read while the kernel verifies the programs; written to the tables at the end.
+    const manifests = openManifestSource({
+      ...{ directory: config.manifests, cluster: cluster.name, writer, clock, log },
+    })
+    stops.push(() => manifests.stop())
     // Before devices are read: a change in between is heard of.
     const monitor = new DeviceMonitor()
     stops.push(() => monitor.close())
     const wish = { uplink: place.uplink, patterns: config.devices }
     const devices = chooseDevices(wish, await readNetDevices())
-    const datapath = openDatapath(config, place, devices)
+    const datapath = await openDatapath(config, place, devices)
     stops.push(() => datapath.close())
     const runtime = datapath.maps[RUNTIME_MAP.name]!.mmap()
     stops.push(() => runtime.close())
 
-    const tables = createTables()
-    const sync = new SyncGates()
-    sync.register(LOCAL_SOURCE)
-    const writer = new Writer(tables, sync)
     let onAddresses = (_: readonly Address[]): void => undefined
     const keeper = new DeviceKeeper({
       ...{ wish, clock, log, address: place.address, read: readNetDevices, auditMs: config.auditInterval },
@@ -159,7 +165,6 @@ export async function runAgent(
       stops.push(() => masquerade.stop())
     }
 
-    const cluster = { name: config.clusterName, id: config.clusterId }
     // First, so that every gate is registered before the own cluster's opens: nothing of a remote cluster is pruned too early.
     if (config.clustermeshConfig !== undefined) {
       const { startMeshSource } = await import('../sources/mesh/index.ts')
@@ -182,9 +187,8 @@ export async function runAgent(
         stops.push(() => probes.stop())
       }
     }
-    const manifests = await startManifestSource({
-      ...{ directory: config.manifests, cluster: cluster.name, writer, clock, log },
-    })
+    await manifests.start()
+    // Before all that follows the tables.
     stops.push(() => manifests.stop())
 
     log.info({ node: config.nodeName, cluster: config.clusterName, uplink: place.uplink, version }, 'agent runs')

@@ -10,7 +10,7 @@ import { PURGE_MAP, purgeElements } from '../maps/purge.ts'
 import { Datapath } from '../targets/programs.ts'
 import { maskAddress, parseCidr } from '../types/address.ts'
 
-export function openDatapath(config: Config, place: NodePlace, devices: readonly NetDevice[]): Datapath {
+export function openDatapath(config: Config, place: NodePlace, devices: readonly NetDevice[]): Promise<Datapath> {
   const { services, slots, backends, flowsTcp, flowsSyn, flowsAny, ipcache } = config.mapSizes
   const [first, last] = config.nodePortRange
   return Datapath.open({

@@ -79,7 +79,7 @@ export class Datapath {
    * version or configuration wants), `program-refused`, `xdp-refused`. What was running before is then still running, unchanged
    * but for XDP where another mode is wanted.
    */
-  static open(options: DatapathOptions): Datapath {
+  static async open(options: DatapathOptions): Promise<Datapath> {
     checkMachine(options)
     checkSettings(options)
     const places = placesIn(options.bpfRoot)
@@ -88,7 +88,7 @@ export class Datapath {
     const objects: BpfObject[] = []
     let datapath: Datapath | undefined
     try {
-      for (const name of objectsFor(options.acceleration)) objects.push(loadObject(name, options, places.maps))
+      for (const name of objectsFor(options.acceleration)) objects.push(await loadObject(name, options, places.maps))
       datapath = new Datapath(options, places, lock, objects)
       datapath.#attachAll()
       if (options.sockets === false) datapath.#attachments.forgetCgroup()

@@ -75,9 +75,10 @@ const lanes = wire(['plain', 'weft', ...(isFlooded ? ['xdp'] : []), ...peers.mod
 const [plain, weft] = lanes as [Lane, Lane]
 const proxied = peers.modes.map((mode) => ({ mode, lane: lanes.find(({ name }) => name === mode)! }))
 const own = lanes.filter((lane) => !proxied.some((each) => each.lane === lane))
-const node = new WeftNode(weft, { directory, cgroup: cgroups.weft, xdp: false })
+const node = await WeftNode.on(weft, { directory, cgroup: cgroups.weft, xdp: false })
 const xdp = own.filter(({ name }) => name === 'xdp')
-const nodes = [node, ...xdp.map((lane) => new WeftNode(lane, { directory, cgroup: cgroups.xdp, xdp: true }))]
+const nodes = [node]
+for (const lane of xdp) nodes.push(await WeftNode.on(lane, { directory, cgroup: cgroups.xdp, xdp: true }))
 const kube = proxied.length > 0 ? await KubePeers.start(proxied, `${directory}/kube`) : undefined
 
 for (const services of request.services) {

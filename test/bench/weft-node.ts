@@ -38,13 +38,24 @@ export class WeftNode {
   readonly #lane: Lane
   readonly #bpffs: string
 
-  constructor(lane: Lane, { directory, cgroup, xdp }: { directory: string; cgroup: string; xdp: boolean }) {
+  private constructor(lane: Lane, datapath: Datapath, bpffs: string) {
+    this.#balancer = new Balancer(lbMapsOf(datapath.maps), systemClock)
+    this.#datapath = datapath
+    this.#lane = lane
+    this.#bpffs = bpffs
+  }
+
+  /** One at a time: this process is in the lane's namespace afterwards. */
+  static async on(
+    lane: Lane,
+    { directory, cgroup, xdp }: { directory: string; cgroup: string; xdp: boolean },
+  ): Promise<WeftNode> {
     enterNetns(lane.netns)
     const bpffs = `${directory}/bpffs-${lane.name}`
     mkdirSync(bpffs)
     execFileSync('mount', ['-t', 'bpf', 'bpf', bpffs])
     const rodata = { cfg_snat_addr: Buffer.from(lane.back.split('.').map(Number)).readUInt32LE() }
-    const datapath = Datapath.open({
+    const datapath = await Datapath.open({
       objectsDir: `${BUILD}/bpf`,
       bpfRoot: bpffs,
       cgroupRoot: cgroup,
@@ -56,11 +67,9 @@ export class WeftNode {
       const direction = name === 'weft_from_netdev' ? 'ingress' : name === 'weft_to_netdev' ? 'egress' : undefined
       if (direction !== undefined) BpfLink.attachTcx(BpfProgram.openById(id), ifIndex(UPLINKS[1]), direction)
     }
-    this.#balancer = new Balancer(lbMapsOf(datapath.maps), systemClock)
-    this.#datapath = datapath
-    this.#lane = lane
-    this.#bpffs = bpffs
-    if (xdp) this.#attachXdp(rodata)
+    const node = new WeftNode(lane, datapath, bpffs)
+    if (xdp) node.#attachXdp(rodata)
+    return node
   }
 
   /** A veth takes frames from XDP only while its peer polls, and finishes no checksum that the sender has left to it. */

@@ -34,7 +34,7 @@ function say(report: ChildReport): void {
 const { options, podDevices, remove } = JSON.parse(process.argv[2] ?? '') as ChildCommand
 try {
   if (remove) Datapath.remove(options.bpfRoot)
-  const datapath = remove ? undefined : Datapath.open(options)
+  const datapath = remove ? undefined : await Datapath.open(options)
   datapath?.setPodDevices(podDevices)
   say({
     pid: process.pid,

@@ -41,18 +41,25 @@ export interface ManifestSourceOptions {
 }
 
 export interface ManifestSource {
-  /** Ends watching; the rows stay. Resolves when nothing is running any more. */
+  /** Resolves when the first reading is in the tables; rejects with ConfigError when there is no directory to read. */
+  start(): Promise<void>
+  /** Ends watching; the rows stay. Resolves when nothing is running any more. Doing it twice is fine. */
   stop(): Promise<void>
 }
 
 /**
- * Keeps the tables equal to a directory of Kubernetes manifests. Resolves when the first reading is in the tables; rejects
- * with ConfigError when there is no directory to read.
+ * Keeps the tables equal to a directory of Kubernetes manifests, from `start` on. Reading begins at once, for those who have
+ * something else to wait for before they start it.
  */
+export function openManifestSource(options: ManifestSourceOptions): ManifestSource {
+  return new Source(options)
+}
+
+/** Opens and starts. */
 export async function startManifestSource(options: ManifestSourceOptions): Promise<ManifestSource> {
-  const source = new Source(options)
+  const source = openManifestSource(options)
   await source.start()
-  return { stop: () => source.stop() }
+  return source
 }
 
 /** @throws ConfigError as `startManifestSource`; for those who have something else to do before they start it */
@@ -74,10 +81,19 @@ function notADirectory(directory: string, error: unknown): unknown {
   })
 }
 
-class Source {
+/** What a directory says, not in the tables yet. */
+interface Reading {
+  readonly listing: Listing
+  readonly parsed: readonly ParsedFile[]
+}
+
+class Source implements ManifestSource {
   readonly #options: ManifestSourceOptions
   readonly #parser: ManifestParser
   readonly #watch: DirectoryWatch
+  /** Until `start` takes it. */
+  #first: Promise<Reading> | undefined
+  #parsed: readonly ParsedFile[] = []
   #holdings: Holdings = new Map()
   #rows: Rows = emptyRows()
   #problems = new Map<string, readonly Problem[]>()
@@ -100,6 +116,9 @@ class Source {
     this.#options = options
     this.#parser = new ManifestParser(options.cluster)
     this.#watch = new DirectoryWatch(options.directory, () => this.#changed())
+    this.#first = this.#read()
+    // Until `start` asks for it, nobody is told how it went.
+    this.#running = this.#first.catch(() => undefined)
   }
 
   async start(): Promise<void> {
@@ -107,7 +126,12 @@ class Source {
     signal?.throwIfAborted()
     signal?.addEventListener('abort', this.#onAbort, { once: true })
     let failure: unknown
-    this.#running = this.#read().catch((error: unknown) => (failure = error))
+    const first = this.#first ?? this.#read()
+    this.#first = undefined
+    this.#running = first
+      .then((reading) => (this.#hasChanged ? this.#read() : reading))
+      .then((reading) => this.#take(reading))
+      .catch((error: unknown) => (failure = error))
     await this.#running
     if (failure !== undefined) {
       await this.stop()
@@ -117,9 +141,14 @@ class Source {
     this.#finished()
   }
 
-  async #read(): Promise<void> {
+  async #read(): Promise<Reading> {
     await this.#watch.follow()
-    await this.#take(await readManifests(this.#options.directory))
+    const listing = await readManifests(this.#options.directory)
+    const parsed: ParsedFile[] = []
+    for (const { name, text } of listing.files) {
+      parsed.push(await this.#parser.parse(name, text, () => setImmediate()))
+    }
+    return { listing, parsed }
   }
 
   async stop(): Promise<void> {
@@ -130,6 +159,11 @@ class Source {
     this.#cancelRescan?.()
     this.#cancelSync?.()
     await this.#running
+  }
+
+  /** An event came that no reading has covered yet. */
+  get #hasChanged(): boolean {
+    return this.#again || this.#pendingSince !== undefined
   }
 
   #changed(): void {
@@ -149,6 +183,7 @@ class Source {
       return
     }
     this.#running = this.#read()
+      .then((reading) => this.#take(reading))
       .catch((error: unknown) => this.#report(DIRECTORY_ORIGIN, [this.#cannotRead(error)]))
       .then(() => this.#finished())
   }
@@ -162,12 +197,10 @@ class Source {
     this.#again = false
   }
 
-  async #take(listing: Listing): Promise<void> {
-    const parsed: ParsedFile[] = []
-    for (const { name, text } of listing.files) {
-      parsed.push(await this.#parser.parse(name, text, () => setImmediate()))
-    }
+  #take({ listing, parsed }: Reading): void {
     if (this.#stopped) return
+    this.#report(DIRECTORY_ORIGIN, [])
+    if (this.#synced && this.#isAsBefore(listing, parsed)) return
 
     const present = new Set([...listing.files, ...listing.unreadable].map((file) => file.name))
     const missed = [...this.#present].filter((name) => !present.has(name))
@@ -179,14 +212,22 @@ class Source {
     const merged = mergeFiles(parsed, withheld, this.#holdings)
     const rows = rowsOf(merged.holdings, this.#options.cluster)
     applyRows(this.#options.writer, this.#rows, rows)
+    this.#parsed = parsed
     this.#holdings = merged.holdings
     this.#rows = rows
 
-    this.#report(DIRECTORY_ORIGIN, [])
     for (const [name, problems] of merged.problems) this.#report(originOf(name), problems)
     for (const { name, error } of listing.unreadable) this.#report(originOf(name), [unreadable(name, error)])
     if (missed.length > 0) this.#changed()
     if (listing.unreadable.length === 0 && !parsed.some((file) => file.faulty)) this.#openGate()
+  }
+
+  /** What is read every few seconds is nearly always what was read before. */
+  #isAsBefore({ unreadable }: Listing, parsed: readonly ParsedFile[]): boolean {
+    const { length } = this.#parsed
+    // Every file of the last reading was there: none has been missed once.
+    const isWhole = unreadable.length === 0 && parsed.length === length && this.#present.size === length
+    return isWhole && this.#missedOnce.size === 0 && parsed.every((file, n) => file === this.#parsed[n])
   }
 
   #forget(name: string): void {

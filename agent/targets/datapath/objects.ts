@@ -38,18 +38,22 @@ function typesOf(file: string): Btf {
   return parseBtf(readFileSync(file), file)
 }
 
-/** Loads one object; its maps are found or made under `pinRoot`. Throws DatapathError `map-layout`, `program-refused`. */
-export function loadObject(name: string, options: ObjectOptions, pinRoot: string): BpfObject {
+/**
+ * Loads one object; its maps are found or made under `pinRoot`. The verifier works aside: this thread goes on meanwhile.
+ * Throws DatapathError `map-layout`, `program-refused`.
+ */
+export async function loadObject(name: string, options: ObjectOptions, pinRoot: string): Promise<BpfObject> {
   const file = objectPath(options.objectsDir, name)
   const btf = typesOf(file)
   const wanted = { ...features(options), ...options.rodata }
   try {
-    return BpfObject.open(file, {
+    const object = BpfObject.open(file, {
       name,
       pinRoot,
       rodata: pick(wanted, btf.variables('.rodata')),
       maxEntries: pick(options.mapSizes ?? {}, btf.maps()),
-    }).load()
+    })
+    return await object.loadAside()
   } catch (error) {
     throw explain(error, pinRoot)
   }

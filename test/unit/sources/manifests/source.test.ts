@@ -6,7 +6,7 @@ import type { Clock } from '../../../../agent/lib/clock.ts'
 import { systemClock } from '../../../../agent/lib/clock.ts'
 import { ConfigError } from '../../../../agent/lib/errors.ts'
 import { silentLog } from '../../../../agent/lib/log.ts'
-import { startManifestSource } from '../../../../agent/sources/manifests/source.ts'
+import { openManifestSource } from '../../../../agent/sources/manifests/source.ts'
 import { LOCAL_SOURCE, SyncGates } from '../../../../agent/state/sync.ts'
 import type { Change } from '../../../../agent/state/tables.ts'
 import { createTables } from '../../../../agent/state/tables.ts'
@@ -45,8 +45,9 @@ function prepare() {
     /** Cluster addresses by service, as they are now. */
     services: () => Object.fromEntries([...tables.services.values()].map((row) => [row.name, row.clusterIPs[0]])),
     problems: () => [...tables.problems.values()].flatMap((set) => set.problems.map((problem) => problem.code)),
-    async start(options: { clock?: Clock; signal?: AbortSignal } = {}) {
-      const source = await startManifestSource({
+    /** Not started. */
+    open(options: { clock?: Clock; signal?: AbortSignal } = {}) {
+      const source = openManifestSource({
         directory,
         cluster: 'west',
         writer,
@@ -55,6 +56,11 @@ function prepare() {
         ...(options.signal === undefined ? {} : { signal: options.signal }),
       })
       stop = () => source.stop()
+      return source
+    },
+    async start(options: { clock?: Clock; signal?: AbortSignal } = {}) {
+      const source = this.open(options)
+      await source.start()
       return source
     },
   }
@@ -129,6 +135,17 @@ describe('startManifestSource', () => {
     expect(run.changes.map((change) => change.table)).toEqual(['backends', 'services'])
     expect(opened).toEqual([LOCAL_SOURCE, '1'])
     expect(run.problems()).toEqual([])
+  })
+
+  it('writes nothing before it is started, and then what the directory says by then', async () => {
+    await write('a.yaml', web)
+    const run = prepare()
+    const source = run.open()
+    await write('b.yaml', service('api', { ip: '10.2.0.2' }))
+    await unlink(join(directory, 'a.yaml'))
+    expect(run.changes).toEqual([])
+    await source.start()
+    await eventually(() => expect(run.services()).toEqual({ 'default/api': 0x0a020002 }))
   })
 
   it('follows files that come, change and go, and writes only what changed', async () => {
