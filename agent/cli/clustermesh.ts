@@ -1,7 +1,5 @@
 import type { Command } from 'commander'
-import type { Api } from '../api/client.ts'
 import { ApiClientError } from '../api/errors.ts'
-import type { StatusReport } from '../api/types.ts'
 import { delay } from '../lib/clock.ts'
 import { addCa } from './clustermesh-ca.ts'
 import type { CliContext, Format } from './context.ts'
@@ -10,7 +8,8 @@ import type { MeshStatus } from './connectivity.ts'
 import { connectivityReport, renderConnectivity } from './connectivity.ts'
 import { formatDuration, parseDuration } from './duration.ts'
 import { CommandError } from './errors.ts'
-import { accessOf, apiserverSocketOption, exporterSocketOf } from './mesh/access.ts'
+import type { Access } from './mesh/access.ts'
+import { accessOf, APISERVER, apiserverSocketOption, exporterSocketOf } from './mesh/access.ts'
 import { addDisable, addEnable } from './mesh/enable.ts'
 import { addVm } from './mesh/vm.ts'
 import { addConnect, addDisconnect, addPreflight } from './mesh/connect.ts'
@@ -49,12 +48,8 @@ Examples:
     )
     .action(async (options: Options, command: Command) => {
       const limit = parseDuration(options.waitDuration)
-      const api = agentOf(context, command)
-      const status: MeshStatus = options.wait === true ? await waitForMesh(context, api, limit) : await api.status()
-      const exporterSocket = exporterSocketOf(context, command)
-      const exporter = context.api(exporterSocket)
-      const sources = { agent: api, exporter, exporterSocket, clusterName: status.cluster?.name ?? '' }
-      const access = status.node === undefined ? undefined : await accessOf(sources)
+      const look = lookBy(context, command)
+      const { status, access } = options.wait === true ? await waitForMesh(context, look, limit) : await look()
       const report = connectivityReport(status, access)
       await print(context, options.output, report, renderConnectivity)
       if (report.connectivity.not_ready > 0 || report.apiserver?.ready === false) context.exitCode = 1
@@ -69,23 +64,42 @@ Examples:
   addVm(mesh)
 }
 
-/** The mesh once all clusters are ready, or as it stands when time is up. An agent that does not run yet is waited for, too. */
-async function waitForMesh(context: CliContext, api: Api, limitMs: number): Promise<StatusReport> {
+interface Look {
+  readonly status: MeshStatus
+  readonly access: Access | undefined
+}
+
+/** Asks the agent, and the exporter beside it. */
+function lookBy(context: CliContext, command: Command): () => Promise<Look> {
+  const agent = agentOf(context, command)
+  const exporterSocket = exporterSocketOf(context, command)
+  const exporter = context.api(exporterSocket)
+  return async () => {
+    const status: MeshStatus = await agent.status()
+    if (status.node === undefined) return { status, access: undefined }
+    return {
+      status,
+      access: await accessOf({ agent, exporter, exporterSocket, clusterName: status.cluster?.name ?? '' }),
+    }
+  }
+}
+
+/** The mesh once all of it is ready, or as it stands when time is up. An agent that does not run yet is waited for, too. */
+async function waitForMesh(context: CliContext, look: () => Promise<Look>, limitMs: number): Promise<Look> {
   const { clock, signal } = context
   const start = clock.now()
   let nextProgress = start
   for (;;) {
-    const status = await statusOrMissing(api)
-    const missing = status instanceof ApiClientError
-    if (!missing && status.clusterMesh.clusters.every((cluster) => cluster.ready)) return status
+    const seen = await lookOrMissing(look)
+    const what = missing(seen)
+    if (!(seen instanceof ApiClientError) && what === undefined) return seen
     const now = clock.now()
     if (now - start >= limitMs) {
-      if (!missing) return status
-      throw new CommandError('wait-timeout', `gave up after ${formatDuration((now - start) / 1000)}`, { cause: status })
+      if (!(seen instanceof ApiClientError)) return seen
+      throw new CommandError('wait-timeout', `gave up after ${formatDuration((now - start) / 1000)}`, { cause: seen })
     }
     if (now >= nextProgress) {
       const waited = formatDuration((now - start) / 1000)
-      const what = missing ? status.message : '1 nodes are not ready'
       context.stderr(`⌛ Waiting (${waited}) for clusters to be connected: ${what}\n`)
       nextProgress = now + PROGRESS_MS
     }
@@ -93,9 +107,16 @@ async function waitForMesh(context: CliContext, api: Api, limitMs: number): Prom
   }
 }
 
-async function statusOrMissing(api: Api): Promise<StatusReport | ApiClientError> {
+/** Undefined: nothing is. */
+function missing(seen: Look | ApiClientError): string | undefined {
+  if (seen instanceof ApiClientError) return seen.message
+  if (!seen.status.clusterMesh.clusters.every((cluster) => cluster.ready)) return '1 nodes are not ready'
+  return seen.access?.apiserver?.ready === false ? `${APISERVER} is not ready` : undefined
+}
+
+async function lookOrMissing(look: () => Promise<Look>): Promise<Look | ApiClientError> {
   try {
-    return await api.status()
+    return await look()
   } catch (error) {
     if (error instanceof ApiClientError && error.code === 'no-agent') return error
     throw error

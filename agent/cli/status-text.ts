@@ -26,7 +26,7 @@ export function renderStatus(report: StatusReport, view: StatusView): string {
     ['Sources:', waiting],
     ['KubeProxyReplacement:', datapath.programs.length > 0 ? 'True' : 'False', deviceList(datapath.devices)],
     ...(datapath.loadBalancer.acceleration === 'disabled' ? [] : [['XDP:', xdpList(datapath.devices)]]),
-    ...(view.verbose ? [['Masquerading:', masquerading(datapath.masquerading)]] : []),
+    ...(view.verbose ? [['Masquerading:', ...masquerading(datapath.masquerading)]] : []),
     [
       'Datapath:',
       failing > 0 ? 'Failing' : pending > 0 ? 'Pending' : 'Ok',
@@ -85,11 +85,12 @@ function renderDetails(report: StatusReport): string {
   ].join('')
 }
 
-function masquerading(given: StatusReport['datapath']['masquerading']): string {
-  if (given === undefined) return 'Disabled'
+/** In columns of their own, so that they widen no other's. */
+function masquerading(given: StatusReport['datapath']['masquerading']): string[] {
+  if (given === undefined) return ['Disabled']
   const how = given.ipMasqAgent ? 'BPF (ip-masq-agent)' : 'BPF'
-  const parts = [how, `[${given.devices.join(', ')}]`, given.exclusion, '[IPv4: Enabled, IPv6: Disabled]']
-  return parts.filter((part) => part !== '').join('   ')
+  const parts = [`[${given.devices.join(', ')}]`, given.exclusion, '[IPv4: Enabled, IPv6: Disabled]']
+  return [how, parts.filter((part) => part !== '').join('   ')]
 }
 
 function modeName(mode: string): string {

@@ -7,7 +7,7 @@ import type { Api } from '../../../agent/api/client.ts'
 import type { ExporterReport } from '../../../agent/api/types.ts'
 import { serviceName } from '../../../agent/types/service.ts'
 import { addEast, decision, frontend, ip, row, world } from '../api/fixture.ts'
-import { apiOver, output, weft } from './harness.ts'
+import { apiOver, impatientClock, output, weft } from './harness.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'weft-contexts-'))
 afterAll(() => rmSync(dir, { recursive: true, force: true }))
@@ -113,6 +113,19 @@ describe('how others get at this cluster', () => {
       `  ⚠️  no agent answers on ${dir}/kind-west.apiserver.sock`,
     ])
   })
+})
+
+it('weft clustermesh status --wait waits for the exporter, too', async () => {
+  const clock = impatientClock()
+  const report = (): unknown => ({ ok: true, problems: [], ready: clock.waited >= 2000, etcd: [] })
+  const slow: Api = { ...exporter(), status: async () => report() as never }
+  const line = 'clustermesh status --wait --context kind-west'
+  const { code, err } = await weft(line, { env, clock, view: west(), others: { 'apiserver.sock': slow } })
+  expect({ code, err }).toEqual({
+    code: 0,
+    err: '⌛ Waiting (0s) for clusters to be connected: clustermesh-apiserver is not ready\n',
+  })
+  expect(clock.waited).toBe(2000)
 })
 
 describe('weft clustermesh enable', () => {
