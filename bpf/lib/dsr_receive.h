@@ -129,7 +129,7 @@ static __always_inline int dsr_told_flow(struct pkt *p, const struct dsr_told *t
 	answer = dsr_answer(&key);
 	key.daddr = told->vip;
 	key.dport = told->port;
-	old = flow_lookup(&key);
+	old = flow_lookup_first(&key, p->tcp_flags & TCP_SYN);
 	if (old && !flow_is_over(old, now) && (old->flags & (FLOW_REV | FLOW_LOCAL)) == FLOW_LOCAL &&
 	    old->rw.daddr == answer.saddr && old->rw.dport == answer.sport && old->rw.sport == key.sport &&
 	    !flow_is_reused(old, p->tcp_flags)) {

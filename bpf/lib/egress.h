@@ -105,7 +105,7 @@ static __always_inline int egress(ctx_t *ctx, struct pkt *p, bool *done)
 	parsed = pkt_parse(ctx, p);
 	if (parsed != PARSE_OK)
 		return egress_other(p, parsed);
-	flow = flow_lookup(&p->key);
+	flow = flow_of(p);
 	now = clock_s();
 	live = here_holds(ctx, flow, p, now);
 	if (live && reply_is(flow, p)) {
@@ -136,7 +136,7 @@ static __always_inline int egress_from_pod(ctx_t *ctx, struct pkt *p, bool *done
 
 	if (!ctx_is_for_us(ctx) || pkt_parse(ctx, p) != PARSE_OK)
 		return CTX_PASS;
-	flow = flow_lookup(&p->key);
+	flow = flow_of(p);
 	now = clock_s();
 	live = here_holds(ctx, flow, p, now);
 	if (live && reply_is(flow, p))

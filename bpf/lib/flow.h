@@ -17,8 +17,8 @@ const volatile __u32 cfg_tcp_closing_s = 10;
 const volatile __u32 cfg_any_s = 60;
 
 /*
- * A TCP flow that is not established, or that another CPU has just now moved to where those are: see flow_settle. Not inlined:
- * few packets come here.
+ * A TCP flow that is not established, or that another CPU has just now moved to where those are: see flow_settle. Flows that live
+ * move that way alone, so whoever asks in this order finds one that moves meanwhile. Not inlined: few packets come here.
  */
 static __noinline struct flow_val *flow_lookup_opening(const struct flow_key *key)
 {
@@ -29,15 +29,17 @@ static __noinline struct flow_val *flow_lookup_opening(const struct flow_key *ke
 
 /*
  * Three tables, so that neither a flood of UDP nor one of SYNs evicts an established TCP flow. A key is in one of them alone, but
- * for the moment in which its flow moves. The two different empty asm statements keep the compiler from merging the calls: with the
- * map in a register the verifier (6.1 as well as 6.18) no longer inlines the lookup.
+ * for the moment in which its flow moves. `opening`: the flow is more likely to be none, or not established. The two different
+ * empty asm statements keep the compiler from merging the calls: with the map in a register the verifier (6.1 as well as 6.18) no
+ * longer inlines the lookup.
  */
-static __always_inline struct flow_val *flow_lookup(const struct flow_key *key)
+static __always_inline struct flow_val *flow_lookup_first(const struct flow_key *key, bool opening)
 {
-	struct flow_val *flow;
+	struct flow_val *flow = NULL;
 
 	if (key->proto == IPPROTO_TCP) {
-		flow = bpf_map_lookup_elem(&w_flow4t_v1, key);
+		if (likely(!opening))
+			flow = bpf_map_lookup_elem(&w_flow4t_v1, key);
 		asm volatile("" : "+r"(flow));
 		if (unlikely(!flow))
 			flow = flow_lookup_opening(key);
@@ -46,6 +48,17 @@ static __always_inline struct flow_val *flow_lookup(const struct flow_key *key)
 		asm volatile("" : "+r"(flow) : : "memory");
 	}
 	return flow;
+}
+
+static __always_inline struct flow_val *flow_lookup(const struct flow_key *key)
+{
+	return flow_lookup_first(key, false);
+}
+
+/* A packet's flow. */
+static __always_inline struct flow_val *flow_of(const struct pkt *p)
+{
+	return flow_lookup_first(&p->key, p->tcp_flags & TCP_SYN);
 }
 
 /* Looks into the table that is the flow's and into no other. */
@@ -268,7 +281,8 @@ static __always_inline bool flow_touch(struct flow_val *flow, struct pkt *p, __u
 
 	if (unlikely(flow->flags & FLOW_DSR))
 		return true;
-	twin = flow_lookup(&twin_key);
+	/* It is where this entry is, or was until now. */
+	twin = flow_lookup_first(&twin_key, p->establishes || !(flow->flags & FLOW_ESTABLISHED));
 	if (!twin) {
 		flow_restore_twin(&twin_key, flow, &p->key, now);
 		return true;

@@ -103,9 +103,7 @@ static __always_inline int flow_claim_port(ctx_t *ctx, struct flow_key *key, str
 {
 	__u32 range = cfg_snat_port_max - cfg_snat_port_min + 1;
 	bool own_addr = key->daddr == client->saddr;
-	/* Odd where the range is even: with a power of two every port comes up before one comes again. */
-	__u32 step = (1 + bpf_get_prandom_u32() % (range - 1)) | !(range & 1);
-	__u32 offset, i;
+	__u32 offset, step = 0, i;
 	int err;
 
 	offset = flow_first_offset(key, client, range);
@@ -119,6 +117,9 @@ static __always_inline int flow_claim_port(ctx_t *ctx, struct flow_key *key, str
 		if (err != -EEXIST)
 			return err;
 	next:
+		/* Odd where the range is even: with a power of two every port comes up before one comes again. */
+		if (!step)
+			step = (1 + bpf_get_prandom_u32() % (range - 1)) | !(range & 1);
 		offset = (offset + step) % range;
 		key->dport = bpf_htons(cfg_snat_port_min + offset);
 	}

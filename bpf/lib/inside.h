@@ -158,7 +158,7 @@ static __always_inline int inside_deliver(ctx_t *ctx, struct pkt *p, bool *done)
 
 	if (likely(!here_is_used(now)) || ctx_is_done(ctx) || pkt_parse(ctx, p) != PARSE_OK)
 		return CTX_PASS;
-	flow = flow_lookup(&p->key);
+	flow = flow_of(p);
 	if (!here_holds(ctx, flow, p, now) || !here_is_answer(flow))
 		return CTX_PASS;
 	*done = true;

@@ -105,7 +105,7 @@ __noinline int masq_note_direct(const struct pkt *p, __u32 now)
 	if (!ep_is_pod(key.daddr) || masq_exempts(key.saddr))
 		return 0;
 	answer = (struct flow_key){ key.daddr, key.saddr, key.dport, key.sport, key.proto };
-	known = flow_lookup(&answer);
+	known = flow_lookup_first(&answer, p->tcp_flags & TCP_SYN);
 	/* It is the pod that began, or a service's flow, and an earlier program has translated this. */
 	if (known && !flow_is_over(known, now) && !(known->flags & FLOW_DIRECT))
 		return 0;

@@ -240,7 +240,7 @@ static __always_inline int ns_ingress(ctx_t *ctx, struct pkt *p, bool *done)
 
 	now = cfg_track_flows ? clock_s() : 0;
 	if (cfg_track_flows)
-		flow = flow_lookup(&p->key);
+		flow = flow_of(p);
 	if (flow && unlikely(flow->flags & FLOW_INNER) && !flow_is_over(flow, now))
 		return ns_inner(ctx, p, flow, now, done);
 	/* Answers of backends on this node do not come from outside. */

@@ -166,7 +166,7 @@ int step_flow_new(struct xdp_md *xdp)
 
 	if (!restore_new(xdp) || !parsed(xdp, &p))
 		return XDP_ABORTED;
-	return flow_lookup(&p.key) ? XDP_PASS : XDP_DROP;
+	return flow_of(&p) ? XDP_PASS : XDP_DROP;
 }
 
 SEC("xdp")
@@ -175,7 +175,7 @@ int step_insert_new(struct xdp_md *xdp)
 	struct flow_val flow = {};
 	struct pkt p = {};
 
-	if (!restore_new(xdp) || !parsed(xdp, &p) || flow_lookup(&p.key))
+	if (!restore_new(xdp) || !parsed(xdp, &p) || flow_of(&p))
 		return XDP_ABORTED;
 	return flow_insert(&p.key, &flow, BPF_NOEXIST) ? XDP_DROP : XDP_PASS;
 }
