@@ -24,9 +24,9 @@ export function keepTimeline(dir: string, { began, faults, failed, differences }
   const wall = (at: number): string => new Date(began + at).toISOString().slice(11, 23)
   const lines = [
     ...faults.map((fault) => ({ at: fault.at, text: describeFault(fault) })),
-    ...failed.map(({ at, verdict, answer: { route, outcome, start, end } }) => ({
+    ...failed.map(({ at, verdict, answer: { route, outcome, from, start, end } }) => ({
       at,
-      text: `${(at / 1000).toFixed(1).padStart(6)} s  ${verdict === 'lost' ? 'LOST' : verdict} ${route}: ${outcome} after ${(end - start).toFixed()} ms`,
+      text: `${(at / 1000).toFixed(1).padStart(6)} s  ${verdict === 'lost' ? 'LOST' : verdict} ${route} from ${from}: ${outcome} after ${(end - start).toFixed()} ms`,
     })),
   ].sort((a, b) => a.at - b.at)
   const timeline = [...lines.map(({ at, text }) => `${wall(at)} ${text}`), ...differences]

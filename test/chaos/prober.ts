@@ -15,17 +15,23 @@ const targets = JSON.parse(json) as Target[]
 function ask({ name, host, port }: Target): void {
   const start = monotonic()
   let text = ''
+  let connected = false
   const socket = connect({ host, port })
   const done = (outcome: string, by?: string): void => {
     clearTimeout(late)
+    const own = socket.address()
+    const from = 'port' in own ? own.port : 0
     socket.removeAllListeners().on('error', () => undefined)
     socket.destroy()
-    const answer: Answer = { route: name, start, end: monotonic(), outcome, ...(by === undefined ? {} : { by }) }
+    const answer: Answer = { route: name, start, end: monotonic(), outcome, from, ...(by === undefined ? {} : { by }) }
     process.stdout.write(`${JSON.stringify(answer)}\n`)
   }
-  const late = setTimeout(() => done('timeout'), Number(timeout))
+  const late = setTimeout(() => done(connected ? 'no answer' : 'no connection'), Number(timeout))
   socket.setEncoding('latin1')
-  socket.once('connect', () => socket.write(`GET / HTTP/1.0\r\nhost: ${name}\r\n\r\n`))
+  socket.once('connect', () => {
+    connected = true
+    socket.write(`GET / HTTP/1.0\r\nhost: ${name}\r\n\r\n`)
+  })
   socket.on('data', (chunk: string) => (text += chunk))
   socket.once('end', () => {
     const by = /^Hostname: (.+)$/m.exec(text)?.[1]

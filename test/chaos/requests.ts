@@ -18,8 +18,10 @@ export interface Answer {
   readonly route: string
   readonly start: number
   readonly end: number
-  /** `ok`, `timeout`, or what the socket said: ECONNREFUSED, ECONNRESET, … */
+  /** `ok`, `no connection` or `no answer` in time, or what the socket said: ECONNREFUSED, ECONNRESET, … */
   readonly outcome: string
+  /** The port it came from; 0 if it did not get that far. */
+  readonly from: number
   /** The pod that answered. */
   readonly by?: string
 }

@@ -16,9 +16,9 @@ const cut = (kind: Cut['kind'], target: string, from: number, to = Infinity): Cu
 function asked(
   start: number,
   { cuts = [], absences = [] }: { cuts?: Cut[]; absences?: Absence[] },
-  { outcome = 'timeout', route = ROUTE, pods = [pod('west', 'west-a'), pod('east'), pod('north')] } = {},
+  { outcome = 'no answer', route = ROUTE, pods = [pod('west', 'west-a'), pod('east'), pod('north')] } = {},
 ): Verdict {
-  return judge({ route: route.name, start, end: start + 1000, outcome }, route, pods, { cuts, absences }, GRACE_MS)
+  return judge({ route: route.name, start, end: start + 1000, outcome, from: 0 }, route, pods, { cuts, absences }, GRACE_MS)
 }
 
 describe('a request that failed', () => {
