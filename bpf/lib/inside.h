@@ -22,6 +22,14 @@ static __always_inline struct svc_val *inside_service(const struct flow_key *key
 	return svc_inside(svc, key->daddr, key->dport, key->proto);
 }
 
+/* As select_stands. */
+__noinline int inside_stands(const struct flow_key *pkt, __u32 backend_id)
+{
+	struct svc_val *svc = pkt ? inside_service(pkt) : NULL;
+
+	return svc && svc_may_choose(svc->slot_off, svc->count, backend_id);
+}
+
 /* Silence where a policy leaves out backends elsewhere, as from outside. */
 static __always_inline int inside_no_backend(const struct svc_val *svc, struct pkt *p)
 {
@@ -103,7 +111,7 @@ static __always_inline bool inside_holds(ctx_t *ctx, struct flow_val *flow, stru
 		return false;
 	if (!be || be->addr != flow->rw.daddr || be->port != flow->rw.dport)
 		return false;
-	if (p->tcp_flags & TCP_SYN && be->state != BE_ACTIVE)
+	if (unlikely(p->tcp_flags & TCP_SYN) && !inside_stands(&p->key, flow->backend_id))
 		return false;
 	return here_touch(ctx, flow, p, now);
 }

@@ -146,7 +146,7 @@ static __always_inline bool ns_backend_holds(const struct flow_val *flow, const 
 	if (!be || be->addr != flow->rw.daddr || be->port != flow->rw.dport)
 		return false;
 	/* A backend that takes no new connections keeps the ones it has. */
-	return !(p->tcp_flags & TCP_SYN) || be->state == BE_ACTIVE;
+	return likely(!(p->tcp_flags & TCP_SYN)) || select_stands(&p->key, flow->backend_id);
 }
 
 static __always_inline bool ns_flow_holds(const ctx_t *ctx, struct flow_val *flow, struct pkt *p, __u32 now)

@@ -73,6 +73,21 @@ __noinline int select_peek(const struct svc_val *svc, const struct flow_key *pkt
 	return select_by_algorithm(svc, pkt);
 }
 
+/*
+ * Whether the backend of a flow is one that the flow's service, as the packet names it, gives to new connections: asked when a
+ * client begins anew on an old tuple. The backend's own state does not tell, for it may be the last hope of another service. A
+ * global function, as that is rare.
+ */
+__noinline int select_stands(const struct flow_key *pkt, __u32 backend_id)
+{
+	struct svc_val *svc;
+
+	if (!pkt)
+		return false;
+	svc = svc_lookup(pkt->daddr, pkt->dport, pkt->proto, SVC_SCOPE_EXT);
+	return svc && svc_may_choose(svc->slot_off, svc->count, backend_id);
+}
+
 /* The backend that goes with it. NULL: the service has none. `dry`: nothing is written. */
 static __always_inline struct be_val *select_for(const struct svc_val *svc, const struct flow_key *pkt, __u32 now, bool dry,
 						 __u32 *id)

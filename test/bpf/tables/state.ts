@@ -103,7 +103,7 @@ export const STATE: readonly Case[] = [
   {
     description: 'TCP: known flows keep their backend when the service changes',
     ...both,
-    steps: [there('S'), { before: otherBackend, ...there('S') }, there('A'), back('A')],
+    steps: [there('S'), back('SA'), { before: otherBackend, ...there('A') }, back('A')],
   },
   {
     description: 'TCP: a SYN on a closed flow chooses anew, and the old answers are forgotten',
@@ -216,6 +216,28 @@ export const STATE: readonly Case[] = [
       },
       back('A'),
       { send: request, verdict: 'redirect', becomes: toOther },
+    ],
+  },
+  {
+    description:
+      "a connection that begins anew leaves a backend that its service has left, and is another one's last hope",
+    ...both,
+    steps: [there('S'), { before: otherBackend, send: request, verdict: 'redirect', becomes: toOther }],
+  },
+  {
+    description: 'a connection that begins keeps its backend while all of them terminate',
+    ...both,
+    steps: [
+      there('S'),
+      {
+        before: (maps) => {
+          maps.addService({ ...toRemote, backends: [3, 3, 3, 3, 3, 3, 3, REMOTE_BACKEND.id] })
+          for (const backend of [REMOTE_BACKEND, REMOTE_BACKEND2]) maps.addBackend({ ...backend, state: 'TERMINATING' })
+        },
+        ...there('S'),
+      },
+      there('S'),
+      there('S'),
     ],
   },
   {

@@ -6,7 +6,7 @@ import { type Arrival, dropped, type Outcome, redirected, refused, untouched } f
 import { ICMP, isPacket, type Packet, parse } from './parse.ts'
 import { rewritten } from './rewrite.ts'
 import { deliver, remember } from './send.ts'
-import { choose } from './select.ts'
+import { choose, mayChoose } from './select.ts'
 import { type Flow, type Service, serviceName, type State } from './state.ts'
 
 /** Where a pod that is its own backend sees its own requests come from. */
@@ -60,7 +60,7 @@ function holds(state: State, flow: Flow, packet: Packet, now: number): boolean {
   if (isReused(flow, packet)) return false
   const backend = state.backends.get(flow.backendId)
   const same = backend?.address === flow.to.destination && backend.port === flow.to.destinationPort
-  if (!same || (packet.syn && !backend.active)) return false
+  if (!same || (packet.syn && !mayChoose(state, serviceInside(state, packet), flow.backendId))) return false
   return touchHere(state, flow, packet, now)
 }
 

@@ -16,6 +16,13 @@ export function admits(state: State, service: Service, client: number): boolean 
   return state.ranges.some(within) !== service.flags.has('SRC_DENY')
 }
 
+/** Whether a service gives a backend to new connections. */
+export function mayChoose(state: State, service: Service | undefined, backendId: number): boolean {
+  const backend = state.backends.get(backendId)
+  if (service === undefined || backend === undefined) return false
+  return service.backends.length > SEARCHED ? backend.active : service.backends.includes(backendId)
+}
+
 /** The backend's id for a packet of a new flow; undefined where there is none to choose. */
 export function choose(
   state: State,
@@ -30,9 +37,7 @@ export function choose(
   const remembered = sticky ? state.affinities.get(name) : undefined
   if (remembered !== undefined && now - remembered.last < service.affinitySeconds) {
     const { backendId } = remembered
-    const backend = state.backends.get(backendId)
-    const stands = service.backends.length > SEARCHED ? backend?.active === true : service.backends.includes(backendId)
-    if (backend !== undefined && stands) {
+    if (mayChoose(state, service, backendId)) {
       remembered.last = now
       return backendId
     }

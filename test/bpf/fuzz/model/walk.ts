@@ -8,7 +8,7 @@ import { noteDirect } from './masquerade.ts'
 import { type Arrival, dropped, type Outcome, refused, untouched } from './outcome.ts'
 import { ICMP, isPacket, type Packet, parse, UDP, type Unread } from './parse.ts'
 import { sourceTowards } from './route.ts'
-import { admits, choose } from './select.ts'
+import { admits, choose, mayChoose } from './select.ts'
 import { deliver, forward } from './send.ts'
 import { type Flow, flowName, isOwn, serviceName, type State } from './state.ts'
 
@@ -94,7 +94,9 @@ function backendHolds(state: State, { backendId, to }: Flow, packet: Packet): bo
   if (backendId === 0) return state.endpoints.has(to.destination)
   const backend = state.backends.get(backendId)
   const same = backend?.address === to.destination && backend.port === to.destinationPort
-  return same && (backend.active || !packet.syn)
+  if (!same || !packet.syn) return same
+  const { destination, destinationPort, protocol } = packet.key
+  return mayChoose(state, state.services.get(serviceName(destination, destinationPort, protocol)), backendId)
 }
 
 /** Nothing but services is at this address. */
