@@ -18,7 +18,13 @@ function asked(
   { cuts = [], absences = [] }: { cuts?: Cut[]; absences?: Absence[] },
   { outcome = 'no answer', route = ROUTE, pods = [pod('west', 'west-a'), pod('east'), pod('north')] } = {},
 ): Verdict {
-  return judge({ route: route.name, start, end: start + 1000, outcome, from: 0 }, route, pods, { cuts, absences }, GRACE_MS)
+  return judge(
+    { route: route.name, start, end: start + 1000, outcome, from: 0 },
+    route,
+    pods,
+    { cuts, absences },
+    GRACE_MS,
+  )
 }
 
 describe('a request that failed', () => {
