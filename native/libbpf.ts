@@ -25,13 +25,7 @@ type Ref = {
 type Ffi = { CIF(result: CType, args: readonly CType[]): Buffer }
 type FfiCall = (cif: Buffer, fn: Buffer, result: Buffer, args: Buffer) => void
 /** On a thread of libuv's. */
-type FfiCallAside = (
-  cif: Buffer,
-  fn: Buffer,
-  result: Buffer,
-  args: Buffer,
-  done: (error: string | null) => void,
-) => void
+type FfiCallAside = (...args: [...Parameters<FfiCall>, done: (error: string | null) => void]) => void
 /** Functions of the dynamic linker, found by the package itself. */
 type Linker = Readonly<Record<'dlopen' | 'dlsym' | 'dlerror', Buffer>>
 
@@ -163,31 +157,34 @@ class Call {
 
 /** As much memory as ref-napi declares for every pointer that it makes a Buffer of, however short that is. */
 const WINDOW = 0x3fffffff
+const PAGE = 0x10000
 const windows: { readonly base: Address; readonly memory: Buffer }[] = []
 
 /**
- * A Buffer at the address of a function, which is all that is done with it. V8 collects garbage for each GiB that it is told
- * of, so one pointer stands for all functions near it.
+ * Memory that C owns as a Buffer. V8 collects garbage for each GiB that it is told of, so one pointer stands for all that is
+ * near it: nearly everything that was mapped.
  */
-function functionAt(address: Address): Buffer {
-  let near = windows.find(({ base }) => address >= base && address < base + WINDOW)
+function bufferAt(address: Address, length: number): Buffer {
+  let near = windows.find(({ base }) => address >= base && address + length <= base + WINDOW)
   if (near === undefined) {
-    const base = Math.max(1, address - Math.floor(WINDOW / 2))
-    near = { base, memory: bufferAt(base, WINDOW) }
+    // On a page, so that words of mapped memory are aligned in the window too.
+    const base = Math.floor((address - Math.max(0, WINDOW - length) / 2) / PAGE) * PAGE
+    near = { base, memory: foreign().ref.readPointer(pointerTo(base), 0, Math.max(WINDOW, length)) }
     windows.push(near)
   }
-  return Buffer.from(near.memory.buffer, near.memory.byteOffset + address - near.base, 1)
+  return Buffer.from(near.memory.buffer, near.memory.byteOffset + address - near.base, length)
 }
 
-function bufferAt(address: Address, length: number): Buffer {
+function pointerTo(address: Address): Buffer {
   const pointer = Buffer.alloc(8)
   pointer.writeBigUInt64LE(BigInt(address))
-  return foreign().ref.readPointer(pointer, 0, length)
+  return pointer
 }
 
 function resolve(dl: DynamicLinker, library: Address, symbol: string): Buffer {
   const address = dl.dlsym.pointer(library, Mem.string(symbol).address)
-  if (address > 0) return functionAt(address)
+  // All that is done with it is to call what stands there.
+  if (address > 0) return bufferAt(address, 1)
   const reason = 'the installed libbpf has no such function'
   throw new BpfError({ fn: symbol, code: 'BPF_NO_LIBBPF', reason, hint: 'install libbpf 1.1 or later' })
 }
