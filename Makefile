@@ -16,6 +16,8 @@ endif
 BUILD   := build
 REPORTS := $(BUILD)/reports
 TS      := $(shell find agent native test scripts -name '*.ts' 2>/dev/null)
+# What the weft command is made of.
+COMMAND_TS := $(filter agent/% native/%,$(TS))
 VITEST   = node_modules/.bin/vitest run --reporter=default --reporter=json --outputFile.json=$(REPORTS)/$(1).json
 
 # Looked up when used, not when make starts: setup may have installed them in between.
@@ -32,7 +34,7 @@ VM_MAKE = $(subst -C bpf,-C test/bpf/vm,$(BPF_MAKE)) CILIUM="$$(test/peers/ciliu
 ##@ Build
 
 .PHONY: build
-build: setup $(BUILD)/js/.built bpf $(BUILD)/bin/weft ## TypeScript to build/js, eBPF objects to build/bpf, the weft command to build/bin
+build: setup $(BUILD)/js/.built $(BUILD)/weft/.built bpf $(BUILD)/bin/weft ## TypeScript to build/js, eBPF objects to build/bpf, the weft command to build/weft and build/bin
 
 .PHONY: setup
 setup: node_modules/.setup ## install what is missing: Debian packages (needs root) and npm packages
@@ -48,6 +50,13 @@ $(BUILD)/js/.built: $(TS) tsconfig.json package.json | setup
 	$(call tag,TSC,$(BUILD)/js)
 	$(Q)mkdir -p $(@D) && touch $@.next
 	$(Q)flock $(@D)/.lock node_modules/.bin/tsc -p tsconfig.json
+	$(Q)mv $@.next $@
+
+# Written over, never removed: an agent that runs may still load a part.
+$(BUILD)/weft/.built: $(COMMAND_TS) rolldown.config.js package.json | setup
+	$(call tag,BUNDLE,$(BUILD)/weft)
+	$(Q)mkdir -p $(@D) && touch $@.next
+	$(Q)flock $(@D)/.lock node_modules/.bin/rolldown -c $(if $(Q),>/dev/null)
 	$(Q)mv $@.next $@
 
 .PHONY: bpf

@@ -1,7 +1,7 @@
 import tseslint from 'typescript-eslint'
 
 export default tseslint.config(
-  { ignores: ['build/', 'node_modules/', '**/*.gen.ts', 'eslint.config.js'] },
+  { ignores: ['build/', 'node_modules/', '**/*.gen.ts', 'eslint.config.js', 'rolldown.config.js'] },
   ...tseslint.configs.recommendedTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },

@@ -300,8 +300,9 @@ function findCgroup2(readFile: (path: string) => string): string {
   return path?.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8))) ?? usual
 }
 
-/** Sources run from `agent/`, the build from `build/js/agent/`. */
+/** Sources run from `agent/`, the command from `build/weft/`, the build's single modules from `build/js/agent/`. */
 function builtObjects(): string {
   const here = dirname(fileURLToPath(import.meta.url))
+  if (here.endsWith('/build/weft')) return resolve(here, '../bpf')
   return here.endsWith('/build/js/agent') ? resolve(here, '../../bpf') : resolve(here, '../build/bpf')
 }

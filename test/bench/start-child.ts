@@ -116,7 +116,7 @@ async function startWeft(n: number, isLast: boolean): Promise<StartReply> {
     'state-dir': state,
   }
   const argv = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value])
-  const command = [process.execPath, path.join(BUILD, 'js/agent/main.js'), 'agent', ...argv] as const
+  const command = [process.execPath, path.join(BUILD, 'weft/main.js'), 'agent', ...argv] as const
   const lane = laneOf('weft')
   try {
     const start = (): Program => new Program(lane.netns, [...command], path.join(state, 'log'))

@@ -12,7 +12,7 @@ import { eventually } from '../eventually.ts'
 import { replaceFile } from '../replace-file.ts'
 import { SANDBOX_BPFFS } from './sandbox.ts'
 
-const WEFT = path.resolve('build/js/agent/main.js')
+const WEFT = path.resolve('build/weft/main.js')
 
 export interface Ended {
   readonly code: number | null

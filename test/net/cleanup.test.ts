@@ -7,7 +7,7 @@ import { eventually } from '../eventually.ts'
 import { end } from '../processes.ts'
 import { Sandbox, SANDBOX_BPFFS } from './sandbox.ts'
 
-const WEFT = path.resolve('build/js/agent/main.js')
+const WEFT = path.resolve('build/weft/main.js')
 const NODE = `apiVersion: v1
 kind: Node
 metadata: { name: other }
