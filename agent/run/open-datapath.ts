@@ -18,7 +18,7 @@ export function openDatapath(config: Config, place: NodePlace, devices: readonly
     bpfRoot: config.bpfRoot,
     cgroupRoot: config.cgroupRoot,
     uplink: place.uplink,
-    devices: devices.map(({ name }) => name),
+    devices,
     acceleration: config.loadBalancer.acceleration,
     xdpTx: devices.every(({ kind }) => kind !== 'veth'),
     nodePorts: { first, last },

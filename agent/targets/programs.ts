@@ -3,7 +3,7 @@ import path from 'node:path'
 import type { BpfMap, BpfObject } from '../../native/index.ts'
 import type { SysctlReport } from './datapath/sysctl.ts'
 import { BpfError, DirectoryLock, makePinDirectory } from '../../native/index.ts'
-import type { NetDevice, UplinkState } from '../types/device.ts'
+import type { UplinkState } from '../types/device.ts'
 import type { Wanted } from './datapath/attachments.ts'
 import type { ObjectOptions } from './datapath/objects.ts'
 import { Attachments } from './datapath/attachments.ts'
@@ -11,6 +11,7 @@ import { checkMachine, DatapathError, objectsFor } from './datapath/checks.ts'
 import { describeHook, detachPin, isInPlace, pinsIn } from './datapath/hook.ts'
 import { checkSettings, loadObject } from './datapath/objects.ts'
 import { setSysctls } from './datapath/sysctl.ts'
+import type { UplinkDevice } from './datapath/uplinks.ts'
 import { UplinkHooks } from './datapath/uplinks.ts'
 
 export interface DatapathOptions extends ObjectOptions {
@@ -21,7 +22,7 @@ export interface DatapathOptions extends ObjectOptions {
   /** Device to other nodes and the world. */
   readonly uplink: string
   /** All devices that face other nodes and clients; the uplink alone where nothing is said. */
-  readonly devices?: readonly string[]
+  readonly devices?: readonly UplinkDevice[]
   /** False: calls of processes are left alone, and programs on the cgroup taken away. */
   readonly sockets?: boolean
 }
@@ -152,7 +153,7 @@ export class Datapath {
   }
 
   /** Makes exactly these devices run the programs of uplinks, and sets what forwarding by them needs. Never throws for one of them. */
-  setUplinks(devices: readonly Pick<NetDevice, 'name' | 'kind'>[]): readonly UplinkState[] {
+  setUplinks(devices: readonly UplinkDevice[]): readonly UplinkState[] {
     this.#uplinks = this.#uplinkHooks.set(devices)
     const names = devices.map(({ name }) => name)
     this.#sysctls = setSysctls(names, this.#options.nodePorts)
@@ -184,14 +185,16 @@ export class Datapath {
   }
 
   #attachAll(): void {
-    const { cgroupRoot, uplink, devices = [uplink], nodePorts, sockets: bySockets = true } = this.#options
-    this.#sysctls = setSysctls(devices, nodePorts)
+    const { cgroupRoot, uplink, nodePorts, sockets: bySockets = true } = this.#options
+    const devices = this.#options.devices ?? [{ name: uplink, kind: undefined, hidesTags: false }]
+    const names = devices.map(({ name }) => name)
+    this.#sysctls = setSysctls(names, nodePorts)
     const sockets = (bySockets ? SOCKET_PROGRAMS : []).map((program): Wanted => {
       return { program, hook: { kind: 'cgroup', directory: cgroupRoot } }
     })
     const states: UplinkState[] = []
     this.#attachments.attach([...sockets, ...this.#uplinkHooks.wanted(devices, states)])
-    this.#uplinkHooks.settle(devices)
+    this.#uplinkHooks.settle(names)
     this.#uplinks = states
   }
 

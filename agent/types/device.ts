@@ -11,6 +11,8 @@ export interface NetDevice {
   readonly addresses: readonly Address[]
   /** A default route leaves by it. */
   readonly isDefault: boolean
+  /** It has VLANs, and their tags are taken off before XDP sees a frame: to XDP it is one of the device itself. */
+  readonly hidesTags: boolean
 }
 
 /** How packets of a device are accelerated. */

@@ -63,13 +63,15 @@ static __always_inline int dsr_parse(ctx_t *ctx, const struct pkt *p, struct dsr
 	__u32 off = pkt_l4_off(p) + sizeof(struct udphdr), options, vni;
 	struct geneve_hdr *geneve = pkt_header(ctx, off, sizeof(*geneve));
 	struct ipc_val *sender = ipc_lookup(p->key.saddr);
+	/* As the parser has it: merged segments beyond 64 KiB. */
+	__u32 tot_len = p->tot_len ?: ctx_len(ctx) - sizeof(struct ethhdr);
 	__be16 proto, *type;
 	struct iphdr *ip;
 
 	/* Who may say where an answer is to come from must be one of us. */
 	if (!sender || !(sender->flags & IPC_IS_NODE))
 		return -DROP_BAD_SOURCE;
-	if (!geneve || off + sizeof(*geneve) > sizeof(struct ethhdr) + p->tot_len || geneve->ver_words >> 6)
+	if (!geneve || off + sizeof(*geneve) > sizeof(struct ethhdr) + tot_len || geneve->ver_words >> 6)
 		return -DROP_INVALID_PACKET;
 	vni = bpf_ntohl(geneve->vni) >> 8;
 	if (vni != GENEVE_VNI_WORLD && vni != GENEVE_VNI_WORLD_V4)
@@ -93,7 +95,7 @@ static __always_inline int dsr_parse(ctx_t *ctx, const struct pkt *p, struct dsr
 	told->room = off - sizeof(struct ethhdr);
 	/* What fills the frame up behind the outer packet is not carried by it. */
 	ip = pkt_header(ctx, off & 0x1ff, sizeof(*ip));
-	if (!ip || told->room + sizeof(*ip) > p->tot_len || told->room + bpf_ntohs(ip->tot_len) > p->tot_len)
+	if (!ip || told->room + sizeof(*ip) > tot_len || told->room + bpf_ntohs(ip->tot_len) > tot_len)
 		return -DROP_INVALID_PACKET;
 	return 1;
 }

@@ -78,6 +78,8 @@ static __always_inline int dsr_wrap(ctx_t *ctx, const struct pkt *p, __be32 from
 	struct ethhdr *eth = ctx_data(ctx);
 	struct pkt_frame frame;
 	struct dsr_option *option;
+	/* Merged segments may be longer than the fields can say, which then say 0 and the most: whoever splits them fills both in. */
+	__u16 tot_len = len > 0xffff ? 0 : len, udp_len = len - sizeof(struct iphdr) > 0xffff ? 0xffff : len - sizeof(struct iphdr);
 	__u32 sum;
 
 	if ((void *)(eth + 1) > ctx_data_end(ctx))
@@ -92,18 +94,18 @@ static __always_inline int dsr_wrap(ctx_t *ctx, const struct pkt *p, __be32 from
 	pkt_frame_write(eth, &frame);
 	outer = (void *)(eth + 1);
 	*(__be16 *)&outer->ip = bpf_htons(0x4500 | (p->tos & 0xfc));
-	outer->ip.tot_len = bpf_htons(len);
+	outer->ip.tot_len = bpf_htons(tot_len);
 	outer->ip.id = 0;
 	outer->ip.frag_off = bpf_htons(IP_DONT_FRAGMENT);
 	*(__be16 *)&outer->ip.ttl = bpf_htons(DSR_TTL << 8 | IPPROTO_UDP);
 	outer->ip.saddr = from;
 	outer->ip.daddr = node;
-	sum = bpf_htons(0x4500 | (p->tos & 0xfc)) + bpf_htons(len) + bpf_htons(IP_DONT_FRAGMENT) +
+	sum = bpf_htons(0x4500 | (p->tos & 0xfc)) + bpf_htons(tot_len) + bpf_htons(IP_DONT_FRAGMENT) +
 	      bpf_htons(DSR_TTL << 8 | IPPROTO_UDP);
 	outer->ip.check = (__u16)~csum_fold(sum + csum_plus32(from) + csum_plus32(node));
 	outer->udp.source = sport;
 	outer->udp.dest = bpf_htons(GENEVE_PORT);
-	outer->udp.len = bpf_htons(len - sizeof(struct iphdr));
+	outer->udp.len = bpf_htons(udp_len);
 	outer->udp.check = 0;
 	outer->geneve.ver_words = tell ? sizeof(struct dsr_option) / 4 : 0;
 	outer->geneve.flags = 0;

@@ -1,3 +1,4 @@
+import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually } from '../eventually.ts'
 import { explained } from '../lab/service-view.ts'
@@ -198,6 +199,45 @@ describe.each(['tc', 'xdp'] as const)('DSR, encapsulated at %s', (hook) => {
       expect(await node('client', DATAGRAM, vip, '8000')).toBe(`8000 ${CLIENT}`)
     },
   )
+
+  // XDP sees no merged packets.
+  test.skipIf(hook === 'xdp')(
+    'segments that the kernel merged beyond 64 KiB arrive as they are',
+    { timeout: 2 * CASE_MS },
+    async () => {
+      const script = path.join(lab.paths.root, 'build/js/test/net/merge-sizes.js')
+      const hosts = ['client', 'segment', 'west-control-plane', 'west-worker']
+      const merge = async (bytes: number): Promise<unknown> =>
+        Promise.all(hosts.map((host) => lab.exec(host, [process.execPath, script, String(bytes)])))
+      await merge(130_000)
+      try {
+        const before = await counted('west-worker')
+        expect(await transfer(vips.get('near')!, 50 * MEGABYTE, 1)).toBe(transferred(50 * MEGABYTE, 1))
+        const after = await counted('west-worker')
+        const packets = after('forwarded').packets - before('forwarded').packets
+        expect((after('forwarded').bytes - before('forwarded').bytes) / packets).toBeGreaterThan(0x10000)
+        expect(after('invalid-packet')).toEqual(before('invalid-packet'))
+      } finally {
+        await merge(0x10000)
+      }
+    },
+  )
+
+  interface Counter {
+    readonly packets: number
+    readonly bytes: number
+  }
+
+  /** What a node's programs have counted of what came in, by its reason. */
+  async function counted(name: string): Promise<(reason: string) => Counter> {
+    const list = 'weft bpf metrics list -o json'.split(' ')
+    const rows = await lab.json<(Counter & { reason: string; direction: string })[]>(['exec', name, '--', ...list])
+    const nothing = { packets: 0, bytes: 0 }
+    return (reason) => {
+      const row = rows.find((each) => each.reason === reason && each.direction === 'ingress') ?? nothing
+      return { packets: row.packets, bytes: row.bytes }
+    }
+  }
 
   /** A connection that carries a line every 100 ms, one from the other cluster, for as long as `during` takes. */
   async function streaming(during: (more: () => Promise<void>) => Promise<void>): Promise<string[]> {

@@ -6,12 +6,18 @@ import { BpfError, Errno } from '../../../native/index.ts'
 import { DatapathError } from './checks.ts'
 import { xdpPoint } from './hook.ts'
 
+/** What there is to know of a device that programs go on. */
+export type UplinkDevice = Pick<NetDevice, 'name' | 'kind' | 'hidesTags'>
+
 const FROM = 'weft_from_netdev'
 const TO = 'weft_to_netdev'
 const XDP = 'weft_xdp_uplink'
 
 /** A veth leaves a frame lying that XDP returns to it: a program that returns frames directly is not for it. */
 const LATE_VETH = 'a veth among devices that were none when the agent started: restart the agent'
+
+/** A frame of a VLAN would be taken for one of the device, and forwarded past the VLAN. */
+const HIDDEN_TAGS = 'it has VLANs and takes their tags off before XDP sees a frame: ethtool -K DEVICE rxvlan off'
 
 /** The programs of the devices that face other nodes and clients. */
 export class UplinkHooks {
@@ -30,9 +36,12 @@ export class UplinkHooks {
    * What a start attaches, together with everything else: all or nothing, and then `settle`. Where XDP is demanded, a device that refuses it ends
    * the start with DatapathError `xdp-refused`; under `best-effort` it goes on at tc, and the state says why.
    */
-  wanted(devices: readonly string[], states: UplinkState[]): Wanted[] {
-    this.#forget(devices, true)
-    return devices.flatMap((device) => this.#wantedOf(device, states, this.#acceleration !== 'best-effort'))
+  wanted(devices: readonly UplinkDevice[], states: UplinkState[]): Wanted[] {
+    const demanded = this.#acceleration !== 'best-effort'
+    this.#forget(forXdp(devices), true)
+    return devices.flatMap(({ name, hidesTags }) =>
+      this.#wantedOf(name, states, demanded, hidesTags ? HIDDEN_TAGS : undefined),
+    )
   }
 
   /** Ends what other devices still run. */
@@ -41,14 +50,15 @@ export class UplinkHooks {
   }
 
   /** Makes exactly these devices run the programs. A device that gives trouble says so in its state; the others go on. */
-  set(devices: readonly Pick<NetDevice, 'name' | 'kind'>[]): UplinkState[] {
+  set(devices: readonly UplinkDevice[]): UplinkState[] {
     const states: UplinkState[] = []
     const names = devices.map(({ name }) => name)
-    this.#forget(names, true)
+    this.#forget(forXdp(devices), true)
     this.#forget(names, false)
-    for (const { name: device, kind } of devices) {
+    for (const { name: device, kind, hidesTags } of devices) {
+      const late = this.#returnsFrames && kind === 'veth' ? LATE_VETH : undefined
       try {
-        const wanted = this.#wantedOf(device, states, false, this.#returnsFrames && kind === 'veth')
+        const wanted = this.#wantedOf(device, states, false, hidesTags ? HIDDEN_TAGS : late)
         this.#attachments.attach(wanted.filter(({ program, hook }) => !this.#attachments.holds(program, hook)))
       } catch (error) {
         const failed = { device, xdp: undefined, reason: undefined, error: describeError(error) }
@@ -74,15 +84,16 @@ export class UplinkHooks {
     }
   }
 
-  #wantedOf(device: string, states: UplinkState[], demanded: boolean, isLate = false): Wanted[] {
+  #wantedOf(device: string, states: UplinkState[], demanded: boolean, veto: string | undefined): Wanted[] {
     const tc: Wanted[] = [
       { program: FROM, hook: { kind: 'tc', device, direction: 'ingress' } },
       { program: TO, hook: { kind: 'tc', device, direction: 'egress' } },
     ]
     const mode = this.#mode()
-    const reason = isLate && mode !== undefined ? LATE_VETH : undefined
-    const at = states.push({ device, xdp: isLate ? undefined : mode, reason, error: undefined }) - 1
-    if (mode === undefined || isLate) return tc
+    const reason = mode === undefined ? undefined : veto?.replace('DEVICE', device)
+    if (demanded && reason !== undefined) throw refusal(device, reason)
+    const at = states.push({ device, xdp: reason === undefined ? mode : undefined, reason, error: undefined }) - 1
+    if (mode === undefined || reason !== undefined) return tc
     const hook: Hook = { kind: 'xdp', device, mode }
     const onRefused = (error: BpfError): void => {
       const reason = reasonOf(error, mode)
@@ -115,7 +126,10 @@ function reasonOf(error: BpfError, mode: XdpMode): string {
   }
 }
 
-function refusal(device: string, reason: string, cause: BpfError): DatapathError {
+const forXdp = (devices: readonly UplinkDevice[]): string[] =>
+  devices.flatMap(({ name, hidesTags }) => (hidesTags ? [] : [name]))
+
+function refusal(device: string, reason: string, cause?: BpfError): DatapathError {
   return new DatapathError('xdp-refused', `XDP cannot be attached to ${device}: ${reason}`, {
     hint: 'set loadBalancer.acceleration to best-effort, which falls back to tc for this device, or to disabled',
     cause,

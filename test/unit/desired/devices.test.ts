@@ -5,7 +5,7 @@ import { parseAddress } from '../../../agent/types/address.ts'
 
 const ip = (text: string) => parseAddress(text)!
 const device = (name: string, index: number, addresses: readonly string[], isDefault = false): NetDevice => ({
-  ...{ name, index, isDefault, mtu: 1500, kind: undefined },
+  ...{ name, index, isDefault, mtu: 1500, kind: undefined, hidesTags: false },
   addresses: addresses.map(ip),
 })
 
