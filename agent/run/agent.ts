@@ -44,9 +44,9 @@ const random = Math.random
 /**
  * `weft agent`: builds everything, in order, and stops it in the opposite one when `signal` is aborted.
  *
- * Order: datapath (adopts what is pinned), what the maps hold, the API, then the sources. Whatever happens here, programs and
- * maps stay as they are: stopping is not detaching. What takes half of the start to load, etcd's client and that of metrics, is
- * loaded where it is used.
+ * Order: datapath (adopts what is pinned), what the maps hold, the API, then the sources; only reading of the manifests begins
+ * before all of it. Whatever happens here, programs and maps stay as they are: stopping is not detaching. What takes half of the
+ * start to load, etcd's client and that of metrics, is loaded where it is used.
  */
 export async function runAgent(
   config: Config,
