@@ -1,107 +1,138 @@
 import { fork } from 'node:child_process'
 import { readdirSync } from 'node:fs'
-import { release } from 'node:os'
+import { release, uptime } from 'node:os'
 import { dirname } from 'node:path'
-import { kernelChecksSums, pathsOf, runCase } from './run.ts'
+import { type Case, kernelChecksSums, pathsOf, runCase } from './run.ts'
 import { loadObject } from './load.ts'
 import { checkAdmission, checkPurge } from './purge-cases.ts'
 import { TABLES } from './tables/index.ts'
-import { objectPath, World } from './world.ts'
+import { hooksOf, type Loaded, objectPath, World } from './world.ts'
 
 /*
  * Tests without a test framework, for kernels in a virtual machine where one takes a minute to start. `--tables` loads every
- * built object and runs every case of the packet tables, `--agent` runs a real agent with real sockets: in a process of its own
- * if it is both, for there are two processors. Prints what failed, and exits with 1 if anything did.
+ * program of every built object and runs every case of the packet tables, `--agent` runs a real agent with real sockets. Prints
+ * what failed, and exits with 1 if anything did.
+ *
+ * The time goes to the verifier, which uses one processor for each program that is loaded. So the work is done in several
+ * processes, of which none takes more than half of it: two processors are then busy until the end.
  */
 
-let failures = 0
-let passed = 0
-
-function failed(name: string, error: unknown): void {
-  failures++
-  process.stdout.write(`FAIL ${name}\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+interface Counts {
+  passed: number
+  failed: number
 }
 
-function attempt(name: string, run: () => void): void {
+type Part = (counts: Counts) => void | Promise<void>
+
+/** What `--part` names, by the flag that wants it. */
+const PARTS: Readonly<Record<'--tables' | '--agent', Readonly<Record<string, Part>>>> = {
+  '--tables': { defaults, settings },
+  '--agent': { agent },
+}
+
+function say(what: string): void {
+  process.stdout.write(`${String(Math.round(uptime())).padStart(4)} s: ${what}\n`)
+}
+
+function attempt(counts: Counts, name: string, run: () => void): void {
   try {
     run()
-    passed++
+    counts.passed++
   } catch (error) {
-    failed(name, error)
+    counts.failed++
+    process.stdout.write(`FAIL ${name}\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
   }
 }
 
-function tables(): void {
-  for (const file of readdirSync(dirname(objectPath('any'))).filter((name) => name.endsWith('.o'))) {
-    const name = file.slice(0, -2)
-    const start = performance.now()
-    attempt(`load ${name}`, () => {
-      const programs = loadObject(name)
-      process.stdout.write(`loaded ${name}: ${programs.join(', ')} in ${Math.round(performance.now() - start)} ms\n`)
-    })
-  }
+function sayLoaded({ program, config, ms }: Loaded): void {
+  const settings = Object.keys(config).join(' ')
+  say(`loaded ${program}${settings && ` with ${settings}`} in ${Math.round(ms)} ms`)
+}
 
-  attempt('flows are purged by service and backend', checkPurge)
-  attempt('a purge spares the clients that a service lets in', checkAdmission)
-
-  const world = new World()
+/** Programs as they are, and the cases that want them so. Those of a world are its own: beside them are maps in their full size. */
+function defaults(counts: Counts): void {
+  const world = new World({ onLoad: sayLoaded })
   try {
-    const checksSums = kernelChecksSums(world)
-    if (!checksSums) process.stdout.write('SKIP paths [tc-complete]: this kernel cannot check them (before 6.16)\n')
-    for (const [subject, cases] of TABLES) {
-      for (const test of cases) {
-        for (const path of pathsOf(test)) {
-          if (path === 'tc-complete' && !checksSums) continue
-          attempt(`${subject}: ${test.description} [${path}]`, () => runCase(world, test, path))
-        }
-      }
+    for (const file of readdirSync(dirname(objectPath('any'))).filter((name) => name.endsWith('.o'))) {
+      const name = file.slice(0, -2)
+      attempt(counts, `load ${name}`, () => {
+        const start = performance.now()
+        const hooks = hooksOf(name)
+        const programs = loadObject(name, [...hooks.keys()])
+        for (const hook of hooks.values()) world.program(hook, {})
+        say(`loaded ${name}: ${programs.join(', ')} in ${Math.round(performance.now() - start)} ms`)
+      })
     }
+    attempt(counts, 'flows are purged by service and backend', checkPurge)
+    attempt(counts, 'a purge spares the clients that a service lets in', checkAdmission)
+    tables(counts, world, (test) => test.config === undefined)
   } finally {
     world.close()
   }
 }
 
-interface Counts {
-  readonly passed: number
-  readonly failed: number
+/** The cases that want other settings: each set of them is a program to load. */
+function settings(counts: Counts): void {
+  const world = new World({ onLoad: sayLoaded })
+  try {
+    tables(counts, world, (test) => test.config !== undefined)
+  } finally {
+    world.close()
+  }
 }
 
-function add(counts: Counts): void {
-  passed += counts.passed
-  failures += counts.failed
+function tables(counts: Counts, world: World, wanted: (test: Case) => boolean): void {
+  const checksSums = kernelChecksSums(world)
+  if (!checksSums) say('SKIP paths [tc-complete]: this kernel cannot check them (before 6.16)')
+  for (const [subject, cases] of TABLES) {
+    for (const test of cases.filter(wanted)) {
+      for (const path of pathsOf(test)) {
+        if (path === 'tc-complete' && !checksSums) continue
+        attempt(counts, `${subject}: ${test.description} [${path}]`, () => runCase(world, test, path))
+      }
+    }
+  }
 }
 
-async function agent(): Promise<void> {
+async function agent(counts: Counts): Promise<void> {
   const { checkAgent } = await import('../net/kernel-agent.ts')
   try {
-    add(await checkAgent())
+    const { passed, failed } = await checkAgent()
+    counts.passed += passed
+    counts.failed += failed
   } catch (error) {
-    failed('agent', error)
+    attempt(counts, 'agent', () => {
+      throw error
+    })
   }
 }
 
-/** The same beside this process, which may block meanwhile. */
-async function agentBeside(): Promise<() => Promise<void>> {
-  const child = fork(import.meta.filename, [...process.argv.slice(2).filter((flag) => flag !== '--tables'), '--report'])
+/** In a process of its own. One that dies has failed. */
+async function beside(part: string): Promise<Counts> {
+  const child = fork(import.meta.filename, [...process.argv.slice(2), '--part', part])
   let counts: Counts = { passed: 0, failed: 1 }
   child.on('message', (message) => (counts = message as Counts))
-  const ended = new Promise((resolve) => child.once('close', resolve))
-  await new Promise((resolve) => child.once('spawn', resolve))
-  return async () => {
-    await ended
-    add(counts)
-  }
+  await new Promise((resolve) => child.once('close', resolve))
+  say(`${part}: ${counts.passed} passed, ${counts.failed} failed`)
+  return counts
 }
 
-const wanted = new Set(process.argv.slice(2))
-if (!wanted.has('--report')) process.stdout.write(`kernel ${release()}\n`)
-if (wanted.has('--tables')) {
-  const end = wanted.has('--agent') ? await agentBeside() : undefined
-  tables()
-  await end?.()
-} else if (wanted.has('--agent')) {
-  await agent()
+async function main(args: readonly string[]): Promise<number> {
+  const parts = Object.entries(PARTS).flatMap(([flag, of]) => (args.includes(flag) ? Object.entries(of) : []))
+  const own = parts.find(([name]) => name === args[args.indexOf('--part') + 1])
+  const total: Counts = { passed: 0, failed: 0 }
+  if (args.includes('--part') && own !== undefined) {
+    await own[1](total)
+    process.send?.(total)
+    return total.failed
+  }
+  process.stdout.write(`kernel ${release()}\n`)
+  for (const counts of await Promise.all(parts.map(([name]) => beside(name)))) {
+    total.passed += counts.passed
+    total.failed += counts.failed
+  }
+  process.stdout.write(`${total.passed} passed, ${total.failed} failed\n`)
+  return total.failed
 }
-if (wanted.has('--report')) process.send?.({ passed, failed: failures } satisfies Counts)
-else process.stdout.write(`${passed} passed, ${failures} failed\n`)
-process.exitCode = failures === 0 ? 0 : 1
+
+process.exitCode = (await main(process.argv.slice(2))) === 0 ? 0 : 1

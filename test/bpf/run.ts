@@ -117,7 +117,7 @@ export function verdictOf(kind: 'tc' | 'xdp', value: number): Verdict {
 /** Whether this kernel can check CHECKSUM_COMPLETE in a test run (Linux 6.16). */
 export function kernelChecksSums(world: World): boolean {
   try {
-    runTc(world.program('egress', {}), build({ src: '192.0.2.1', dst: '192.0.2.2' }), world.ifindex('egress'), true)
+    runTc(world.program('to-pod', {}), build({ src: '192.0.2.1', dst: '192.0.2.2' }), world.ifindex('to-pod'), true)
     return true
   } catch (error) {
     if (error instanceof BpfError && error.errno === Errno.EINVAL) return false

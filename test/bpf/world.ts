@@ -101,11 +101,32 @@ const PROGRAMS: Readonly<Record<Hook, { object: string; program: string; device:
   xdp: { object: 'weft_xdp', program: 'weft_xdp_uplink', device: 'up0' },
 }
 
+/** The hooks whose programs are in an object, with the programs' names. */
+export function hooksOf(object: string): ReadonlyMap<string, Hook> {
+  const hooks = Object.entries(PROGRAMS) as [Hook, (typeof PROGRAMS)[Hook]][]
+  return new Map(hooks.filter(([, each]) => each.object === object).map(([hook, { program }]) => [program, hook]))
+}
+
+/** A program that was loaded, and how long that took. */
+export interface Loaded {
+  readonly program: string
+  readonly config: Config
+  readonly ms: number
+}
+
 export interface WorldOptions {
   /** Where an object is, by its name. */
   readonly objects?: (name: string) => string
   /** Of maps that are to have another size. */
   readonly maxEntries?: Readonly<Record<string, number>>
+  /** Called after each load. */
+  readonly onLoad?: (loaded: Loaded) => void
+}
+
+/** What is in an object file. */
+interface Names {
+  readonly maps: ReadonlySet<string>
+  readonly programs: readonly string[]
 }
 
 /** A node in a network namespace of its own, with the datapath loaded but, for XDP, not attached to anything that has traffic. */
@@ -114,14 +135,16 @@ export class World {
   private readonly home: number
   private readonly options: Required<WorldOptions>
   private readonly owned = new Map<string, BpfMap>()
+  private readonly names = new Map<string, Names>()
   private readonly programs = new Map<string, BpfProgram>()
   private readonly closers: (() => void)[] = []
   private ring: RingBuffer | undefined
   private records = 0
+  private xdpAttached = false
   private readonly devices = new Map<string, number>()
 
-  constructor({ objects = objectPath, maxEntries = {} }: WorldOptions = {}) {
-    this.options = { objects, maxEntries: { ...MAX_ENTRIES, ...maxEntries } }
+  constructor({ objects = objectPath, maxEntries = {}, onLoad = () => undefined }: WorldOptions = {}) {
+    this.options = { objects, maxEntries: { ...MAX_ENTRIES, ...maxEntries }, onLoad }
     this.home = openSync('/proc/self/ns/net', 'r')
     newNetns()
     execFileSync('bash', ['-euc', NETWORK], { stdio: ['ignore', 'ignore', 'inherit'] })
@@ -130,10 +153,7 @@ export class World {
       (name) => this.map(name),
       (device) => this.devices.get(device) ?? 0,
     )
-    // A queue takes XDP contexts only while a program is attached to its device.
-    this.load('weft_netdev', {})
-    const link = BpfLink.attachXdp(this.program('xdp', {}), this.ifindex('xdp'))
-    this.closers.push(() => link.close())
+    for (const object of new Set(Object.values(PROGRAMS).map(({ object }) => object))) this.load(object, {}).close()
   }
 
   /** Also ends the network namespace: nothing else is in it. */
@@ -170,39 +190,62 @@ export class World {
     return (this.records += this.ring.drain(() => undefined))
   }
 
-  /** The program of a hook with this configuration: loaded once, all on the same maps. */
+  /** The program of a hook with this configuration: loaded when it is first asked for, and alone, for that can take long; all on the same maps. */
   program(hook: Hook, config: Config): BpfProgram {
     const { object, program } = PROGRAMS[hook]
-    const name = `${object} ${JSON.stringify(config)} ${program}`
-    if (!this.programs.has(name)) this.load(object, config)
-    const found = this.programs.get(name)
-    if (found === undefined) throw new Error(`no program ${program}`)
+    const name = `${program} ${JSON.stringify(config)}`
+    const known = this.programs.get(name)
+    if (known !== undefined) return known
+    const start = performance.now()
+    const loaded = this.load(object, config, program)
+    const found = loaded.program(program)
+    loaded.close()
+    this.programs.set(name, found)
+    this.options.onLoad({ program, config, ms: performance.now() - start })
+    if (hook === 'xdp') this.attachXdp(found)
     return found
   }
 
-  private load(objectName: string, config: Config): void {
-    const rodata = { cfg_snat_addr: be32(NODE), ...config }
-    const reuseMaps = Object.fromEntries(this.owned)
-    const probe = BpfObject.open(this.options.objects(objectName))
-    const has = new Set(probe.mapNames)
-    probe.close()
+  /** A queue takes XDP contexts only while a program is attached to its device. */
+  private attachXdp(program: BpfProgram): void {
+    if (this.xdpAttached) return
+    const link = BpfLink.attachXdp(program, this.ifindex('xdp'))
+    this.closers.push(() => link.close())
+    this.xdpAttached = true
+  }
+
+  /** An object with one of its programs or none, and with all of its maps: those that there are already, or new ones. */
+  private load(name: string, config: Config, program?: string): BpfObject {
+    const path = this.options.objects(name)
+    const has = this.namesIn(path)
     const pick = <T>(from: Readonly<Record<string, T>>) =>
-      Object.fromEntries(Object.entries(from).filter(([name]) => has.has(name)))
-    const object = BpfObject.open(this.options.objects(objectName), {
-      rodata,
+      Object.fromEntries(Object.entries(from).filter(([map]) => has.maps.has(map)))
+    const object = BpfObject.open(path, {
+      rodata: { cfg_snat_addr: be32(NODE), ...config },
       maxEntries: pick(this.options.maxEntries),
-      reuseMaps: pick(reuseMaps),
+      reuseMaps: pick(Object.fromEntries(this.owned)),
+      skipPrograms: has.programs.filter((each) => each !== program),
     })
     try {
       object.load()
-      for (const name of object.mapNames) {
-        if (name.startsWith('w_') && !this.owned.has(name)) this.owned.set(name, object.map(name))
+      for (const map of object.mapNames) {
+        if (map.startsWith('w_') && !this.owned.has(map)) this.owned.set(map, object.map(map))
       }
-      for (const program of object.programNames) {
-        this.programs.set(`${objectName} ${JSON.stringify(config)} ${program}`, object.program(program))
-      }
-    } finally {
+    } catch (error) {
       object.close()
+      throw error
     }
+    return object
+  }
+
+  private namesIn(path: string): Names {
+    let names = this.names.get(path)
+    if (names === undefined) {
+      const object = BpfObject.open(path)
+      names = { maps: new Set(object.mapNames), programs: object.programNames }
+      object.close()
+      this.names.set(path, names)
+    }
+    return names
   }
 }

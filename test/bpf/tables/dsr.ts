@@ -5,6 +5,7 @@ import { expectThat } from '../run.ts'
 import { NODE, NODE_MAC, PEER_MAC } from '../world.ts'
 import { sent } from './icmp-sent.ts'
 import { CLIENT, REMOTE, REMOTE_BACKEND, request, toPeer, toRemote, UDP, VIP } from './common.ts'
+import { OTHERWISE } from './settings.ts'
 
 export const PEER = '172.18.0.3'
 export const REMOTE_NODE: PrefixSpec = { prefix: `${PEER}/32`, isNode: true, takesDsr: true }
@@ -111,10 +112,10 @@ export const DSR: readonly Case[] = [
   {
     description: 'every TCP packet tells where that is configured',
     ...dsr,
-    config: { cfg_dsr_info_always: true },
+    config: OTHERWISE,
     steps: [
       { send: request, verdict: 'redirect', becomes: wrappedTold },
-      { send: data, verdict: 'redirect', becomes: wrappedTold, flows: [flow('ESTABLISHED DSR', 8000)] },
+      { send: data, verdict: 'redirect', becomes: wrappedTold, flows: [flow('ESTABLISHED DSR', 50)] },
     ],
   },
   {

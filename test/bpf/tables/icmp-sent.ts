@@ -14,6 +14,7 @@ import {
   UDP,
   VIP,
 } from './common.ts'
+import { OTHERWISE, SCARCE } from './settings.ts'
 
 const JUMBO = 'x'.repeat(1600)
 /** An empty segment is quoted as a whole: nothing is cut off, and a sum over the packet stays known. */
@@ -77,7 +78,7 @@ export const ICMP_SENT: readonly Case[] = [
   {
     description: 'no backend: silence where it is configured',
     ...noBackend,
-    config: { cfg_no_backend_reject: false },
+    config: OTHERWISE,
     steps: [{ send: request, ...silent }],
   },
   {
@@ -91,7 +92,7 @@ export const ICMP_SENT: readonly Case[] = [
   {
     description: 'no more than so many in a second',
     ...noBackend,
-    config: { cfg_icmp_per_s: 0 },
+    config: SCARCE,
     steps: [{ send: request, ...silent }],
   },
   {

@@ -9,6 +9,14 @@ import { REMOTE, REMOTE_BACKEND, request, toPeer, toRemote, toRouter } from './c
 const WORLD = '203.0.113.9'
 const ROUTER = '203.0.113.1'
 const on: Config = { cfg_masquerade: true, cfg_masq_list: true }
+/** Two ports, and a network to which pods go by their own address. */
+const elsewise: Config = {
+  ...on,
+  cfg_snat_port_min: 40000,
+  cfg_snat_port_max: 40001,
+  cfg_native_net: be32('10.9.0.0'),
+  cfg_native_mask: be32('255.255.0.0'),
+}
 const sent: PacketSpec = { src: POD, dst: WORLD, dport: 443 }
 const answer: PacketSpec = { src: WORLD, dst: NODE, sport: 443, dport: 40000, flags: 'SA' }
 const begin: Step = { send: sent, hook: 'egress', verdict: 'pass', becomes: { src: NODE } }
@@ -65,7 +73,7 @@ export const MASQUERADE: readonly Case[] = [
   {
     description: 'ping with identifier 0: the question gets another one',
     ...pod,
-    config: { ...on, cfg_snat_port_min: 40000, cfg_snat_port_max: 40001 },
+    config: elsewise,
     only: 'tc',
     steps: [
       { send: echo(sent, 0, 0), hook: 'egress', verdict: 'pass', flows: [] },
@@ -94,7 +102,7 @@ export const MASQUERADE: readonly Case[] = [
   {
     description: 'what is known by its own address stays as it is',
     ...pod,
-    config: { ...on, cfg_native_net: be32('10.9.0.0'), cfg_native_mask: be32('255.255.0.0') },
+    config: elsewise,
     steps: [
       {
         before: (maps) => {

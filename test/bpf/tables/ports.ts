@@ -18,6 +18,7 @@ import {
   VIP,
   VIP2,
 } from './common.ts'
+import { SCARCE } from './settings.ts'
 
 const remote = { services: [toRemote], backends: [REMOTE_BACKEND] }
 const OTHER = '192.0.2.11'
@@ -111,7 +112,7 @@ export const PORTS: readonly Case[] = [
   },
   {
     description: 'a nearly full range: the search steps over taken ports until it finds the free one',
-    config: { cfg_snat_port_min: 50000, cfg_snat_port_max: 50015 },
+    config: SCARCE,
     ...remote,
     steps: [
       {
@@ -126,7 +127,7 @@ export const PORTS: readonly Case[] = [
   },
   {
     description: 'a full range: refused with a name of its own',
-    config: { cfg_snat_port_min: 50000, cfg_snat_port_max: 50015 },
+    config: SCARCE,
     ...remote,
     steps: [
       {

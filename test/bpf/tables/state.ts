@@ -15,6 +15,7 @@ import {
   UDP,
   VIP,
 } from './common.ts'
+import { OTHERWISE } from './settings.ts'
 
 const both = { services: [toRemote], backends: [REMOTE_BACKEND, REMOTE_BACKEND2] }
 
@@ -325,7 +326,7 @@ export const STATE: readonly Case[] = [
   },
   {
     description: 'lifetimes are configuration',
-    config: { cfg_tcp_syn_s: 5, cfg_tcp_established_s: 50, cfg_tcp_closing_s: 3 },
+    config: OTHERWISE,
     ...both,
     steps: [there('S', '5s'), there('A', 'ESTABLISHED 50s'), there('R', 'ESTABLISHED RST 3s')],
   },
