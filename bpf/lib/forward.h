@@ -109,6 +109,7 @@ static __always_inline __u16 forward_len(ctx_t *ctx, const struct pkt *p)
 static __always_inline int forward(ctx_t *ctx, struct pkt *p, const struct flow_rw *rw)
 {
 	struct bpf_fib_lookup fib;
+	long found;
 	int err;
 
 	if (p->ttl <= 1)
@@ -130,24 +131,20 @@ static __always_inline int forward(ctx_t *ctx, struct pkt *p, const struct flow_
 		/* 0 would make the kernel look at the device alone, and at merged segments not at all. */
 		.tot_len = forward_len(ctx, p),
 	};
-	switch (bpf_fib_lookup(ctx, &fib, sizeof(fib), 0)) {
-	case BPF_FIB_LKUP_RET_SUCCESS:
-		if (!forward_may_send(ctx, fib.ifindex))
-			return CTX_LEAVE;
-		err = pkt_rewrite(ctx, p, rw, true);
-		return err ? err : forward_send(ctx, &fib);
-	case BPF_FIB_LKUP_RET_NO_NEIGH:
-		if (!forward_may_resolve())
-			return CTX_LEAVE;
-		err = pkt_rewrite(ctx, p, rw, true);
-		return err ? err : forward_resolve(ctx, &fib);
-	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
+	found = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
+	if (unlikely(found == BPF_FIB_LKUP_RET_FRAG_NEEDED)) {
 		p->say = ICMP_SAY_FRAG_NEEDED;
 		p->say_mtu = fib.mtu_result;
 		return -DROP_FRAG_NEEDED;
-	default:
-		return -DROP_NO_FIB;
 	}
+	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return -DROP_NO_FIB;
+	if (found == BPF_FIB_LKUP_RET_SUCCESS ? !forward_may_send(ctx, fib.ifindex) : !forward_may_resolve())
+		return CTX_LEAVE;
+	err = pkt_rewrite(ctx, p, rw, true);
+	if (err)
+		return err;
+	return found == BPF_FIB_LKUP_RET_SUCCESS ? forward_send(ctx, &fib) : forward_resolve(ctx, &fib);
 }
 
 /* A global function: its stack is needed only after flows have been made, which need theirs. */

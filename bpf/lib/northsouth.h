@@ -23,6 +23,9 @@ const volatile bool cfg_track_flows = true;
 /* Whether clients are told that a service has no backend, instead of being left to wait. */
 const volatile bool cfg_no_backend_reject = true;
 
+/* In place of a verdict: the packet goes on by the rewrite and the flags that are given beside it. */
+#define NS_EMIT 0x200
+
 static __always_inline int ns_emit(ctx_t *ctx, struct pkt *p, const struct flow_rw *rw, __u32 flags)
 {
 	if (unlikely(flags & FLOW_DSR))
@@ -85,13 +88,14 @@ static __always_inline int ns_new_dry(ctx_t *ctx, const struct pkt *p, const str
 	return 0;
 }
 
-static __always_inline int ns_new(ctx_t *ctx, struct pkt *p, const struct flow_val *old, __u32 now, bool *done)
+/* The verdict, or NS_EMIT. */
+static __always_inline int ns_new(ctx_t *ctx, struct pkt *p, const struct flow_val *old, __u32 now, struct flow_rw *rw,
+				  __u32 *flags, bool *done)
 {
-	struct flow_rw rw = {};
 	struct svc_val *svc;
 	struct be_val *be;
-	__u32 id, flags;
 	bool local;
+	__u32 id;
 	int err;
 
 	/* A SYN+ACK is mostly for a socket of this node, whose own connection it is; ping and errors are for no service. */
@@ -108,30 +112,33 @@ static __always_inline int ns_new(ctx_t *ctx, struct pkt *p, const struct flow_v
 	/* Its first fragment went somewhere, and nobody knows any more where. */
 	if (p->kind == PKT_LATER_FRAGMENT)
 		return -DROP_FRAG_NOT_FOUND;
+	if (!cfg_track_flows) {
+		id = select_backend(svc, &p->key, now);
+		be = id ? backend_lookup(id) : NULL;
+		if (!be)
+			return ns_no_backend(svc, p);
+		flow_rw_set_dst(rw, &p->key, be->addr, be->port);
+		*flags = 0;
+		return NS_EMIT;
+	}
 	be = select_for(svc, &p->key, now, ctx_is_dry(ctx), &id);
 	if (!be)
 		return ns_no_backend(svc, p);
-
-	if (!cfg_track_flows) {
-		flow_rw_set_dst(&rw, &p->key, be->addr, be->port);
-		return ns_emit(ctx, p, &rw, 0);
-	}
 	local = ep_lookup(be->addr);
-	if (ctx_is_dry(ctx)) {
-		flags = local ? FLOW_LOCAL : 0;
-		err = ns_new_dry(ctx, p, svc, id, be, &flags, &rw);
-		return err ?: ns_emit(ctx, p, &rw, flags);
-	}
+	*flags = local ? FLOW_LOCAL : 0;
+	if (ctx_is_dry(ctx))
+		return ns_new_dry(ctx, p, svc, id, be, flags, rw) ?: NS_EMIT;
 	if (old && !(old->flags & FLOW_DSR))
 		flow_delete_twin(&old->rw, &p->key);
 	if (svc->fwd_mode == SVC_FWD_DSR && !local) {
-		err = dsr_new(p, svc->svc_id, id, !!old, &rw);
-		if (err != DSR_NO_NODE)
-			return err ?: ns_emit(ctx, p, &rw, FLOW_DSR | FLOW_DSR_INFO);
+		err = dsr_new(p, svc->svc_id, id, !!old, rw);
+		if (err != DSR_NO_NODE) {
+			*flags = FLOW_DSR | FLOW_DSR_INFO;
+			return err ?: NS_EMIT;
+		}
 		met_count(MET_INGRESS, REASON_DSR_FALLBACK, ctx_len(ctx));
 	}
-	err = flow_create(ctx, p, svc->svc_id, id, be, local, !!old, now, &rw);
-	return err ?: ns_emit(ctx, p, &rw, local ? FLOW_LOCAL : 0);
+	return flow_create(ctx, p, svc->svc_id, id, be, local, !!old, now, rw) ?: NS_EMIT;
 }
 
 /* Whether a known flow from a client may go on with its backend. */
@@ -163,7 +170,7 @@ static __always_inline bool ns_flow_holds(const ctx_t *ctx, struct flow_val *flo
 	/* An answer goes out even if its flow has moved on; a request needs an answer. */
 	if (unlikely(flow->flags & FLOW_DSR))
 		dsr_follow(flow);
-	return flow_touch(flow, p, now) || flow->flags & FLOW_REV;
+	return touch_flow(flow, p, now) || flow->flags & FLOW_REV;
 }
 
 /* The fragments of what is for the node itself come in any order; on addresses kept for services there is no such thing. */
@@ -183,41 +190,54 @@ static __always_inline bool ns_is_own_answer(const struct pkt *p)
 
 /*
  * A flow that began on this node, or that is nobody's but a pod's: what comes in from outside can only be an answer. Answers
- * to a pod that masquerades go to the stack, which routes them to it.
+ * to a pod that masquerades go to the stack, which routes them to it; those to a client here, see here_answer. The verdict, or
+ * NS_EMIT.
  */
-static __always_inline int ns_inner(ctx_t *ctx, struct pkt *p, struct flow_val *flow, __u32 now, bool *done)
+static __always_inline int ns_inner(ctx_t *ctx, struct pkt *p, struct flow_val *flow, __u32 now, struct flow_rw *rw,
+				    __u32 *flags, bool *done)
 {
-	struct flow_rw rw;
-
 	if (flow->flags & FLOW_DIRECT)
 		here_touch(ctx, flow, p, now);
 	if (!(flow->flags & FLOW_REV) || flow->flags & (FLOW_DIRECT | FLOW_HAIRPIN))
 		return CTX_PASS;
-	if (flow->flags & FLOW_CLIENT_HERE)
-		return here_answer(ctx, p, flow, now, done);
+	if (flow->flags & FLOW_CLIENT_HERE && !ep_is_host(flow->rw.daddr))
+		return CTX_PASS;
 	*done = true;
 	here_touch_answer(ctx, flow, p, now);
-	rw = flow->rw;
-	return here_deliver(ctx, p, &rw);
+	*rw = flow->rw;
+	*flags = FLOW_LOCAL;
+	return NS_EMIT;
 }
 
 /* A packet of no known flow. */
-static __always_inline int ns_unknown(ctx_t *ctx, struct pkt *p, const struct flow_val *old, __u32 now, bool *done)
+static __always_inline int ns_unknown(ctx_t *ctx, struct pkt *p, const struct flow_val *old, __u32 now, struct flow_rw *rw,
+				      __u32 *flags, bool *done)
 {
-	int verdict = ns_new(ctx, p, old, now, done);
+	int verdict = ns_new(ctx, p, old, now, rw, flags, done);
 
 	if (cfg_masquerade && verdict == CTX_PASS && !*done && (!old || flow_is_over(old, now)) && !ctx_is_dry(ctx))
 		masq_note_direct(p, now);
 	return verdict;
 }
 
+/* A packet of a flow that holds. */
+static __always_inline int ns_known(const struct flow_val *flow, struct pkt *p, struct flow_rw *rw, __u32 *flags, bool *done)
+{
+	*done = true;
+	p->answer = !!(flow->flags & FLOW_REV);
+	p->hide_reporter = (flow->flags & (FLOW_REV | FLOW_SNAT)) == FLOW_SNAT;
+	*rw = flow->rw;
+	*flags = flow->flags;
+	return NS_EMIT;
+}
+
 /* A verdict, or the negative reason of a drop. *done: the packet belongs to a service. */
 static __always_inline int ns_ingress(ctx_t *ctx, struct pkt *p, bool *done)
 {
 	struct flow_val *flow = NULL;
-	struct flow_rw rw;
-	__u32 now;
-	int parsed;
+	struct flow_rw rw = {};
+	int parsed, verdict;
+	__u32 now, flags;
 
 	if (!ctx_is_for_us(ctx))
 		return CTX_PASS;
@@ -242,15 +262,15 @@ static __always_inline int ns_ingress(ctx_t *ctx, struct pkt *p, bool *done)
 	if (cfg_track_flows)
 		flow = flow_of(p);
 	if (flow && unlikely(flow->flags & FLOW_INNER) && !flow_is_over(flow, now))
-		return ns_inner(ctx, p, flow, now, done);
+		verdict = ns_inner(ctx, p, flow, now, &rw, &flags, done);
 	/* Answers of backends on this node do not come from outside. */
-	if (!flow || (flow->flags & (FLOW_REV | FLOW_LOCAL)) == (FLOW_REV | FLOW_LOCAL) || !ns_flow_holds(ctx, flow, p, now))
-		return ns_unknown(ctx, p, flow, now, done);
-	*done = true;
-	p->answer = !!(flow->flags & FLOW_REV);
-	p->hide_reporter = (flow->flags & (FLOW_REV | FLOW_SNAT)) == FLOW_SNAT;
-	rw = flow->rw;
-	return ns_emit(ctx, p, &rw, flow->flags);
+	else if (!flow || (flow->flags & (FLOW_REV | FLOW_LOCAL)) == (FLOW_REV | FLOW_LOCAL) ||
+		 !ns_flow_holds(ctx, flow, p, now))
+		verdict = ns_unknown(ctx, p, flow, now, &rw, &flags, done);
+	else
+		verdict = ns_known(flow, p, &rw, &flags, done);
+	/* In one place, so that the verifier walks it for all of them together. */
+	return verdict == NS_EMIT ? ns_emit(ctx, p, &rw, flags) : verdict;
 }
 
 #endif /* WEFT_NORTHSOUTH_H */

@@ -120,22 +120,13 @@ __noinline int rewrite_icmp_error(ctx_t *ctx, const struct pkt *p, const struct 
 	return rewrite_ip(ctx, p, saddr, rw->daddr, sum, hop);
 }
 
-/* Write addresses, ports and checksums. `hop`: this node acts as the router, so the TTL goes down by one. */
-static __always_inline int pkt_rewrite(ctx_t *ctx, const struct pkt *p, const struct flow_rw *rw, bool hop)
+/* Of a packet that has ports. */
+static __always_inline int rewrite_ports(ctx_t *ctx, const struct pkt *p, const struct flow_rw *rw, bool hop)
 {
 	bool udp = p->key.proto == IPPROTO_UDP;
 	__u32 l4 = pkt_l4_off(p);
 	__u32 off = l4 + (udp ? __builtin_offsetof(struct udphdr, check) : __builtin_offsetof(struct tcphdr, check));
 	__be16 *ports;
-
-	if (unlikely(p->kind == PKT_ICMP_ERROR))
-		return rewrite_icmp_error(ctx, p, rw, hop);
-	if (unlikely(p->kind == PKT_LATER_FRAGMENT))
-		return rewrite_ip(ctx, p, rw->saddr, rw->daddr, rw->csum_addr, hop);
-	if (unlikely(p->more_fragments) && !ctx_is_dry(ctx))
-		frag_remember(p);
-	if (unlikely(p->key.proto == IPPROTO_ICMP))
-		return rewrite_echo(ctx, p, rw, hop);
 
 	/* UDP without a checksum stays without. */
 	if (udp && p->l4_check == 0)
@@ -149,6 +140,28 @@ static __always_inline int pkt_rewrite(ctx_t *ctx, const struct pkt *p, const st
 	ports[0] = rw->sport;
 	ports[1] = rw->dport;
 	return rewrite_ip(ctx, p, rw->saddr, rw->daddr, rw->csum_addr, hop);
+}
+
+/* Echoes and fragments. A global function, as it is rarely needed: the verifier walks it once. */
+__noinline int rewrite_rare(ctx_t *ctx, const struct pkt *p, const struct flow_rw *rw, __u32 hop)
+{
+	if (!p || !rw)
+		return -DROP_WRITE_ERROR;
+	if (p->kind == PKT_LATER_FRAGMENT)
+		return rewrite_ip(ctx, p, rw->saddr, rw->daddr, rw->csum_addr, hop);
+	if (p->more_fragments && !ctx_is_dry(ctx))
+		frag_remember(p);
+	if (p->key.proto == IPPROTO_ICMP)
+		return rewrite_echo(ctx, p, rw, hop);
+	return rewrite_ports(ctx, p, rw, hop);
+}
+
+/* Write addresses, ports and checksums. `hop`: this node acts as the router, so the TTL goes down by one. */
+static __always_inline int pkt_rewrite(ctx_t *ctx, const struct pkt *p, const struct flow_rw *rw, bool hop)
+{
+	if (unlikely(p->kind != PKT_WHOLE || p->more_fragments || p->key.proto == IPPROTO_ICMP))
+		return p->kind == PKT_ICMP_ERROR ? rewrite_icmp_error(ctx, p, rw, hop) : rewrite_rare(ctx, p, rw, hop);
+	return rewrite_ports(ctx, p, rw, hop);
 }
 
 #endif /* WEFT_REWRITE_H */

@@ -88,11 +88,17 @@ __noinline int select_stands(const struct flow_key *pkt, __u32 backend_id)
 	return svc && svc_may_choose(svc->slot_off, svc->count, backend_id);
 }
 
+/* What select_backend chooses for a packet with which a flow begins. A global function, as that is rare: the verifier walks it once. */
+__noinline int select_first(const struct svc_val *svc, const struct flow_key *pkt, __u32 now)
+{
+	return svc && pkt ? select_backend(svc, pkt, now) : 0;
+}
+
 /* The backend that goes with it. NULL: the service has none. `dry`: nothing is written. */
 static __always_inline struct be_val *select_for(const struct svc_val *svc, const struct flow_key *pkt, __u32 now, bool dry,
 						 __u32 *id)
 {
-	*id = dry ? select_peek(svc, pkt, now) : select_backend(svc, pkt, now);
+	*id = dry ? select_peek(svc, pkt, now) : select_first(svc, pkt, now);
 	return *id ? backend_lookup(*id) : NULL;
 }
 

@@ -10,10 +10,13 @@
 #include "packet.h"
 #include "trace.h"
 
-/* Of a dry run, what its sender would find out. */
-static __always_inline int verdict_tell(ctx_t *ctx, const struct pkt *p, int verdict, bool done)
+/* Of a dry run, what its sender would find out. A global function, as it is rarely needed: the verifier walks it once. */
+__noinline int verdict_tell(ctx_t *ctx, const struct pkt *p, int verdict, __u32 done)
 {
 	__u32 result = done ? DRY_OURS : 0;
+
+	if (!p)
+		return CTX_DROP;
 
 	if (verdict == CTX_LEAVE)
 		result |= DRY_LEFT;
@@ -25,6 +28,16 @@ static __always_inline int verdict_tell(ctx_t *ctx, const struct pkt *p, int ver
 	if (verdict == CTX_LEAVE)
 		return CTX_PASS;
 	return verdict < 0 ? CTX_DROP : verdict;
+}
+
+/* So is this, which would otherwise be walked for each reason there is. */
+__noinline int verdict_drop(ctx_t *ctx, const struct pkt *p, __u32 dir, __u8 reason)
+{
+	if (!p)
+		return CTX_DROP;
+	met_count(dir, reason, ctx_len(ctx));
+	event_drop(dir, reason, ctx_ifindex(ctx), &p->key, ctx_len(ctx));
+	return p->say ? icmp_send(ctx, p) : CTX_DROP;
 }
 
 /* The one place where packets are counted and drops are told. */
@@ -44,9 +57,7 @@ static __always_inline int verdict_account(ctx_t *ctx, const struct pkt *p, enum
 		}
 		return verdict;
 	}
-	met_count(dir, -verdict, ctx_len(ctx));
-	event_drop(dir, -verdict, ctx_ifindex(ctx), &p->key, ctx_len(ctx));
-	return p->say ? icmp_send(ctx, p) : CTX_DROP;
+	return verdict_drop(ctx, p, dir, -verdict);
 }
 
 #endif /* WEFT_VERDICT_H */
