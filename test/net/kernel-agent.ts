@@ -143,6 +143,15 @@ function tagged(when: string): void {
   })
 }
 
+/** Tags that the device takes off: XDP would not see them, so it is not there. */
+async function hidden(): Promise<void> {
+  const xdp = (): string => sh(`ip -d link show up1 | grep -o 'xdp id' || true`).trim()
+  checks.same('XDP where tags are in the frames', xdp, 'xdp id')
+  sh('ethtool -K up1 rxvlan on >/dev/null')
+  await eventually(() => xdp() === '', { what: 'XDP leaves a device that hides tags', timeoutMs: SLOW_MS })
+  tagged('tags hidden from XDP')
+}
+
 /** Every device has one filter of ours in each direction, however often an agent started. */
 function filters(...devices: readonly string[]): string {
   const lines = devices.flatMap((device) =>
@@ -214,6 +223,7 @@ async function run(): Promise<void> {
   checks.same('XDP', () => sh(`ip -d link show up0 | grep -o 'xdp id' || true`).trim(), 'xdp id')
   // What XDP cannot send out by a VLAN it leaves to tc.
   await everything('native XDP', cilium)
+  if (VLAN) await hidden()
   await end(second, 'SIGTERM')
   traffic('after a stop')
   cilium?.close()
