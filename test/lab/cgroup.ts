@@ -24,34 +24,35 @@ export function processesIn(dir: string): number[] {
 /**
  * Kills everything in a cgroup and removes it with all below it.
  *
- * The kernel keeps the membership, so this is exact even when the lab was killed before it could write a pid down:
- * only what the lab started (and its children) can be in there.
+ * The kernel keeps the membership, so this is exact even when the lab was killed before it could write a pid down: only what
+ * the lab started (and its children) can be in there. Again and again until it is gone: a command may be on its way in, and
+ * an emptied cgroup stays busy for a moment while the kernel lets go of the last task.
  */
-export async function destroyCgroup(dir: string, timeoutMs = 10_000): Promise<void> {
-  if (!existsSync(dir)) return
+export async function destroyCgroup(dir: string, timeoutMs = 30_000): Promise<void> {
   const deadline = performance.now() + timeoutMs
-  writeFileSync(path.join(dir, 'cgroup.kill'), '1')
-  while (processesIn(dir).length > 0) {
-    if (performance.now() > deadline) {
-      throw new LabError('will-not-die', `processes ${processesIn(dir).join(', ')} in ${dir} survive SIGKILL`)
-    }
+  while (existsSync(dir)) {
+    writeIfThere(path.join(dir, 'cgroup.kill'), '1')
+    if (processesIn(dir).length === 0 && removedTree(dir)) return
+    if (performance.now() > deadline) throw new LabError('will-not-die', survivors(dir))
     await delay(5)
   }
-  await removeTree(dir, deadline)
 }
 
-/** An emptied cgroup can stay busy for a moment while the kernel lets go of the last task. */
-async function removeTree(dir: string, deadline: number): Promise<void> {
-  for (const child of subgroups(dir)) await removeTree(child, deadline)
-  for (;;) {
-    try {
-      rmdirSync(dir)
-      return
-    } catch (error) {
-      if (isGone(error)) return
-      if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || performance.now() > deadline) throw error
-    }
-    await delay(5)
+function survivors(dir: string): string {
+  const pids = processesIn(dir)
+  return pids.length > 0 ? `processes ${pids.join(', ')} in ${dir} survive SIGKILL` : `the kernel keeps ${dir} busy`
+}
+
+/** False while some of it is busy. */
+function removedTree(dir: string): boolean {
+  if (!subgroups(dir).every(removedTree)) return false
+  try {
+    rmdirSync(dir)
+    return true
+  } catch (error) {
+    if (isGone(error)) return true
+    if ((error as NodeJS.ErrnoException).code === 'EBUSY') return false
+    throw error
   }
 }
 
@@ -62,6 +63,14 @@ function subgroups(dir: string): string[] {
   } catch (error) {
     if (isGone(error)) return []
     throw error
+  }
+}
+
+function writeIfThere(file: string, text: string): void {
+  try {
+    writeFileSync(file, text)
+  } catch (error) {
+    if (!isGone(error)) throw error
   }
 }
 

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { cgroup2Mount } from '../../native/index.ts'
+import { destroyCgroup } from '../lab/cgroup.ts'
 import { NamespaceHolder } from './namespace-holder.ts'
 import { Neighbour } from './neighbour.ts'
 
@@ -27,7 +28,7 @@ export class Sandbox {
     if (root === undefined) throw new Error('no cgroup2 is mounted')
     for (const entry of readdirSync(root)) {
       const pid = /^weft-sandbox-(\d+)$/.exec(entry)?.[1]
-      if (pid !== undefined && !existsSync(`/proc/${pid}`)) rmdirSync(path.join(root, entry))
+      if (pid !== undefined && !existsSync(`/proc/${pid}`)) await destroyCgroup(path.join(root, entry))
     }
     const cgroup = path.join(root, `weft-sandbox-${process.pid}`)
     mkdirSync(cgroup)
@@ -77,6 +78,6 @@ export class Sandbox {
   async stop(): Promise<void> {
     for (const neighbour of this.#neighbours) await neighbour.stop()
     await this.#holder.stop()
-    rmdirSync(this.cgroup)
+    await destroyCgroup(this.cgroup)
   }
 }
