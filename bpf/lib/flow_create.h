@@ -94,29 +94,49 @@ static __always_inline int flow_claim_key(const struct flow_key *key, const stru
 }
 
 /*
+ * Insert the reverse entry under key->dport, if no other flow and no socket has it: -EEXIST. A global function, so that the verifier
+ * walks it once and not in each round of the search. The copies are for 6.1, which takes no such argument for a map key
+ * ("type=mem expected=fp").
+ */
+__noinline int flow_claim_port(ctx_t *ctx, const struct flow_key *key, const struct flow_val *rev,
+			       const struct flow_key *client, __u32 now)
+{
+	struct flow_key answer;
+	struct flow_val val;
+	bool own_addr;
+
+	if (!key || !rev || !client)
+		return -DROP_FLOW_CREATE_FAILED;
+	answer = *key;
+	val = *rev;
+	own_addr = answer.daddr == client->saddr;
+	if (!own_addr && flow_meets_socket(ctx, &answer))
+		return -EEXIST;
+	flow_rw_set(&val.rw, &answer, client->daddr, client->saddr, client->dport, client->sport);
+	return flow_claim_key(&answer, &val, client, own_addr && answer.dport == client->sport, now);
+}
+
+/*
  * Find the port under which the backend answers this flow alone, by inserting the reverse entry where none is: that is
  * what makes it unique per backend address and port. key->dport is the answer. The client's port is kept if possible: on
- * the client's own address any will do, on ours it must lie in the range.
+ * the client's own address any will do, on ours it must lie in the range. A global function, as it is rarely needed.
  */
-static __always_inline int flow_claim_port(ctx_t *ctx, struct flow_key *key, struct flow_val *rev,
-					   const struct flow_key *client, __u32 now)
+__noinline int flow_claim(ctx_t *ctx, struct flow_key *key, const struct flow_val *rev, const struct flow_key *client,
+			  __u32 now)
 {
 	__u32 range = cfg_snat_port_max - cfg_snat_port_min + 1;
-	bool own_addr = key->daddr == client->saddr;
 	__u32 offset, step = 0, i;
 	int err;
 
+	if (!key || !rev || !client)
+		return -DROP_FLOW_CREATE_FAILED;
 	offset = flow_first_offset(key, client, range);
-	key->dport = own_addr ? client->sport : bpf_htons(cfg_snat_port_min + offset);
+	key->dport = key->daddr == client->saddr ? client->sport : bpf_htons(cfg_snat_port_min + offset);
 
 	for (i = 0; i < SNAT_TRIES; i++) {
-		if (!own_addr && flow_meets_socket(ctx, key))
-			goto next;
-		flow_rw_set(&rev->rw, key, client->daddr, client->saddr, client->dport, client->sport);
-		err = flow_claim_key(key, rev, client, own_addr && i == 0, now);
+		err = flow_claim_port(ctx, key, rev, client, now);
 		if (err != -EEXIST)
 			return err;
-	next:
 		/* Odd where the range is even: with a power of two every port comes up before one comes again. */
 		if (!step)
 			step = (1 + bpf_get_prandom_u32() % (range - 1)) | !(range & 1);
@@ -124,27 +144,6 @@ static __always_inline int flow_claim_port(ctx_t *ctx, struct flow_key *key, str
 		key->dport = bpf_htons(cfg_snat_port_min + offset);
 	}
 	return -DROP_NAT_NO_MAPPING;
-}
-
-/*
- * A global function: the verifier walks the loop once and not on every way to it, 28 000 instructions against 173 000. The
- * copies are for 6.1, which takes no such argument for a map key ("type=mem expected=fp").
- */
-__noinline int flow_claim(ctx_t *ctx, struct flow_key *key, const struct flow_val *rev, const struct flow_key *client,
-			  __u32 now)
-{
-	struct flow_key answer, asked;
-	struct flow_val val;
-	int err;
-
-	if (!key || !rev || !client)
-		return -DROP_FLOW_CREATE_FAILED;
-	answer = *key;
-	asked = *client;
-	val = *rev;
-	err = flow_claim_port(ctx, &answer, &val, &asked, now);
-	key->dport = answer.dport;
-	return err;
 }
 
 /*
