@@ -201,10 +201,8 @@ describe.each(['tc', 'xdp'] as const)('DSR, encapsulated at %s', (hook) => {
   )
 
   // XDP sees no merged packets.
-  test.skipIf(hook === 'xdp')(
-    'segments that the kernel merged beyond 64 KiB arrive as they are',
-    { timeout: 2 * CASE_MS },
-    async () => {
+  if (hook === 'tc')
+    test('segments that the kernel merged beyond 64 KiB arrive as they are', { timeout: 2 * CASE_MS }, async () => {
       const script = path.join(lab.paths.root, 'build/js/test/net/merge-sizes.js')
       const hosts = ['client', 'segment', 'west-control-plane', 'west-worker']
       const merge = async (bytes: number): Promise<unknown> =>
@@ -220,8 +218,7 @@ describe.each(['tc', 'xdp'] as const)('DSR, encapsulated at %s', (hook) => {
       } finally {
         await merge(0x10000)
       }
-    },
-  )
+    })
 
   interface Counter {
     readonly packets: number
