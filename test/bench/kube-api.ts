@@ -132,6 +132,8 @@ export class KubeApi {
 
   async create(services: readonly KubeService[]): Promise<void> {
     enterNetns(netns(CONTROL))
+    // The server has closed what was idle while this process measured and read nothing.
+    this.#agent.destroy()
     const queue = services.values()
     const write = async (): Promise<void> => {
       for (const each of queue) {
