@@ -31,7 +31,8 @@ export interface AccessSources {
 }
 
 const DEFAULT_SOCKET = '/run/weft/clustermesh-apiserver.sock'
-const NAMESPACE = 'kube-system'
+/** Where the Service of the exporter's etcd is, and what it and the exporter are called. */
+export const NAMESPACE = 'kube-system'
 export const APISERVER = 'clustermesh-apiserver'
 
 export function apiserverSocketOption(context: CliContext): Option {
@@ -106,21 +107,27 @@ interface Asked {
 
 async function exporterOf({ exporter, exporterSocket }: AccessSources): Promise<Asked | undefined> {
   if (!existsSync(exporterSocket)) return undefined
+  const report = await askExporter(exporter)
+  if (report instanceof ApiClientError) return { ready: false, problems: [report.message] }
+  return { ready: report.ready, problems: report.problems.map(({ message }) => message), report }
+}
+
+/** Its report, or why there is none. */
+export async function askExporter(exporter: Api): Promise<ExporterReport | ApiClientError> {
   try {
-    const report = (await exporter.status()) as unknown as ExporterReport
-    return { ready: report.ready, problems: report.problems.map(({ message }) => message), report }
+    return (await exporter.status()) as unknown as ExporterReport
   } catch (error) {
-    if (error instanceof ApiClientError) return { ready: false, problems: [error.message] }
+    if (error instanceof ApiClientError) return error
     throw error
   }
 }
 
-/** Only those that another machine could use. */
-function exporterEndpoints(report: ExporterReport | undefined): string[] {
+/** `host:port` of the etcd that the exporter writes to; only those that another machine could use. */
+export function exporterEndpoints(report: ExporterReport | undefined): string[] {
   const all = (report?.etcd ?? []).map(hostPort)
   return all.filter((endpoint) => !/^(127\.|localhost:|\[::1\])/.test(endpoint))
 }
 
-function hostPort(url: string): string {
+export function hostPort(url: string): string {
   return url.replace(/^https?:\/\//, '')
 }

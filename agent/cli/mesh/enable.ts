@@ -1,12 +1,11 @@
 import type { Command } from 'commander'
 import { InvalidArgumentError, Option } from 'commander'
 import { existsSync, readdirSync } from 'node:fs'
-import type { ExporterReport } from '../../api/types.ts'
 import { ApiClientError } from '../../api/errors.ts'
 import type { CliContext } from '../context.ts'
 import { agentOf, print } from '../context.ts'
 import { CommandError } from '../errors.ts'
-import { apiserverSocketOption, exporterSocketOf } from './access.ts'
+import { apiserverSocketOption, askExporter, exporterEndpoints, exporterSocketOf, hostPort } from './access.ts'
 import type { MeshSetup, Step } from './enable-steps.ts'
 import { disableSteps, enableSteps, renderSteps } from './enable-steps.ts'
 import { DEFAULT_PKI } from './export-join.ts'
@@ -111,8 +110,9 @@ async function show(
 
 async function setupOf(context: CliContext, command: Command, options: Options): Promise<MeshSetup> {
   const { name, id } = await new OwnCluster(context, command, options).facts(undefined)
-  const report = await exporterReport(context, command)
-  const said = options.etcd ?? (report?.etcd ?? []).filter((url) => !/\/\/(127\.|localhost)/.test(url))
+  const answer = await askExporter(context.api(exporterSocketOf(context, command)))
+  const report = answer instanceof ApiClientError ? undefined : answer
+  const said = options.etcd ?? exporterEndpoints(report)
   const addresses = said.length > 0 ? said : await ownAddress(context, command)
   return {
     cluster: { name, id },
@@ -123,15 +123,6 @@ async function setupOf(context: CliContext, command: Command, options: Options):
     certificates: existsSync(options.pki)
       ? readdirSync(options.pki).flatMap((file) => (file.endsWith('.crt') ? [file.slice(0, -'.crt'.length)] : []))
       : [],
-  }
-}
-
-async function exporterReport(context: CliContext, command: Command): Promise<ExporterReport | undefined> {
-  try {
-    return (await context.api(exporterSocketOf(context, command)).status()) as unknown as ExporterReport
-  } catch (error) {
-    if (error instanceof ApiClientError) return undefined
-    throw error
   }
 }
 
@@ -150,7 +141,7 @@ async function ownAddress(context: CliContext, command: Command): Promise<string
 /** `172.18.0.2`, `172.18.0.2:2379` or `https://172.18.0.2:2379`. */
 async function etcdAddress(text: string): Promise<EtcdAddress> {
   const { parseAddress } = await import('../../types/address.ts')
-  const [address = '', port = '2379'] = text.replace(/^https?:\/\//, '').split(':')
+  const [address = '', port = '2379'] = hostPort(text).split(':')
   if (parseAddress(address) !== undefined && /^\d+$/.test(port)) return { address, port: Number(port) }
   throw new CommandError('etcd-address-unknown', `${text} is no IPv4 address with or without a port`, {
     hint: 'objects name addresses: say --etcd 172.18.0.2',
