@@ -1,5 +1,6 @@
 import { BpfError, Errno } from './errors.ts'
-import { type Call, Mem, native } from './libbpf.ts'
+import { type Call, Mem } from './foreign.ts'
+import { native } from './libbpf.ts'
 
 /** Entries per system call: 100k in one call block the event loop for 40 ms, 8k for about 3. */
 export const BATCH_ENTRIES = 8192

@@ -1,6 +1,7 @@
 import { closeSync, readlinkSync } from 'node:fs'
 import { BpfError, Errno } from './errors.ts'
-import { Mem, native } from './libbpf.ts'
+import { Mem } from './foreign.ts'
+import { native } from './libbpf.ts'
 
 /** Owner of one BPF file descriptor: closes it once, and refuses use afterwards. */
 export abstract class FdOwner {

@@ -2,7 +2,8 @@ import { closeSync, openSync } from 'node:fs'
 import { AttachType } from './constants.ts'
 import { BpfError, Errno } from './errors.ts'
 import { FdOwner, objectInfo, openPin } from './fd.ts'
-import { Mem, native } from './libbpf.ts'
+import { Mem } from './foreign.ts'
+import { native } from './libbpf.ts'
 import type { BpfProgram } from './program.ts'
 
 const LINK_INFO_SIZE = 48

@@ -2,7 +2,8 @@ import { type BatchMap, batchUnsupported, deleteBatch, lookupBatches, updateBatc
 import { MapFlag, MapType, Update } from './constants.ts'
 import { BpfError, Errno } from './errors.ts'
 import { cString, FdOwner, objectInfo, openPin } from './fd.ts'
-import { Mem, native } from './libbpf.ts'
+import { Mem } from './foreign.ts'
+import { native } from './libbpf.ts'
 import { MappedArray } from './mapped.ts'
 
 const MAP_INFO_SIZE = 88

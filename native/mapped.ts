@@ -1,6 +1,7 @@
 import { BpfError } from './errors.ts'
 import { duplicate, FdOwner } from './fd.ts'
-import { type Address, native } from './libbpf.ts'
+import type { Address } from './foreign.ts'
+import { native } from './libbpf.ts'
 
 const PROT_READ = 1
 const PROT_WRITE = 2

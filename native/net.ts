@@ -1,6 +1,7 @@
 import { closeSync, openSync } from 'node:fs'
 import { BpfError, Errno } from './errors.ts'
-import { Mem, native } from './libbpf.ts'
+import { Mem } from './foreign.ts'
+import { native } from './libbpf.ts'
 
 const CLONE_NEWNET = 0x4000_0000
 const AF_INET = 2

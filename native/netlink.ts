@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs'
 import { BpfError, Errno } from './errors.ts'
-import { Mem, native } from './libbpf.ts'
+import { Mem } from './foreign.ts'
+import { native } from './libbpf.ts'
 import { openSocket } from './net.ts'
 
 const AF_NETLINK = 16

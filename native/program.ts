@@ -1,6 +1,7 @@
 import { cString, FdOwner, objectInfo, openPin } from './fd.ts'
 import { BpfError } from './errors.ts'
-import { Mem, native } from './libbpf.ts'
+import { Mem } from './foreign.ts'
+import { native } from './libbpf.ts'
 import { TestRun, type TestRunRoom } from './test-run.ts'
 
 const PROG_INFO_SIZE = 232

@@ -1,6 +1,7 @@
 import { MapType } from './constants.ts'
 import { BpfError } from './errors.ts'
-import { type Address, native } from './libbpf.ts'
+import type { Address } from './foreign.ts'
+import { native } from './libbpf.ts'
 import type { BpfMap } from './map.ts'
 import { mapShared, pageSize, retire } from './mapped.ts'
 

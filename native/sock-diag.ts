@@ -1,7 +1,8 @@
 import { closeSync, openSync } from 'node:fs'
 import { BpfError, Errno } from './errors.ts'
 import { FdOwner } from './fd.ts'
-import { Mem, native } from './libbpf.ts'
+import { Mem } from './foreign.ts'
+import { native } from './libbpf.ts'
 import { enterNetns, openSocket } from './net.ts'
 
 const AF_INET = 2

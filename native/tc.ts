@@ -1,5 +1,6 @@
 import { BpfError, Errno } from './errors.ts'
-import { Mem, native } from './libbpf.ts'
+import { Mem } from './foreign.ts'
+import { native } from './libbpf.ts'
 import type { Direction } from './link.ts'
 import type { BpfProgram } from './program.ts'
 

@@ -1,5 +1,6 @@
 import { BpfError } from './errors.ts'
-import { Mem, native } from './libbpf.ts'
+import { Mem } from './foreign.ts'
+import { native } from './libbpf.ts'
 
 const OPTS_SIZE = 80
 
