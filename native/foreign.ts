@@ -169,8 +169,9 @@ const windows: { readonly base: Address; readonly memory: Buffer }[] = []
 export function bufferAt(address: Address, length: number): Buffer {
   let near = windows.find(({ base }) => address >= base && address + length <= base + WINDOW)
   if (near === undefined) {
-    // On a page, so that words of mapped memory are aligned in the window too.
-    const base = Math.floor((address - Math.max(0, WINDOW - length) / 2) / PAGE) * PAGE
+    // On a page, so that words of mapped memory are aligned in the window too. Never the first page, which is nobody's: where
+    // the kernel puts the heap of a program at a fixed place is random, and can be low.
+    const base = Math.max(PAGE, Math.floor((address - Math.max(0, WINDOW - length) / 2) / PAGE) * PAGE)
     near = { base, memory: foreign().ref.readPointer(pointerTo(base), 0, Math.max(WINDOW, length)) }
     windows.push(near)
   }

@@ -1,6 +1,8 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { BpfMap, BpfObject, MapFlag, MapType, RingBuffer } from '../../native/index.ts'
+import { native } from '../../native/libbpf.ts'
+import { retire } from '../../native/mapped.ts'
 import { caught, type Fixture, frame, hash, makeFixture, skb, u32 } from './native-fixture.ts'
 
 describe('what programs and this process share', () => {
@@ -13,6 +15,16 @@ describe('what programs and this process share', () => {
   afterAll(() => {
     object.close()
     fixture.close()
+  })
+
+  // A heap may begin there: node is a program at a fixed address on amd64, and the kernel draws the distance to its heap.
+  it('memory at the lowest addresses a process can have is seen too', () => {
+    const [at, length] = [0x20000, 0x1000]
+    const [PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS_FIXED_NOREPLACE] = [3, 0x100022]
+    expect(native().mmap(at, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS_FIXED_NOREPLACE, -1, 0)).toBe(at)
+    native().writeBytes(at, Buffer.from('low'))
+    expect(native().view(at, 3).toString()).toBe('low')
+    retire(at, length)
   })
 
   it('a store into a mapped array is seen by lookups and programs, and the reverse', () => {

@@ -8,8 +8,11 @@ export function parseMetrics(text: string): Scrape {
   return new Map(
     lines.map((line) => {
       const [, series, value] = /^(.*) (\S+)$/.exec(line) ?? []
-      if (series === undefined || Number.isNaN(Number(value))) throw new Error(`no sample: ${line}`)
-      return [series, Number(value)]
+      const number = Number(value)
+      // No number is a value too, in any case of letters: a mean of nothing yet.
+      if (series === undefined || (Number.isNaN(number) && !/^nan$/i.test(value ?? '')))
+        throw new Error(`no sample: ${line}`)
+      return [series, number]
     }),
   )
 }
