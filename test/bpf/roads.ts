@@ -17,6 +17,7 @@ import {
   XdpFlag,
 } from '../../native/index.ts'
 import { DatapathMaps } from './maps.ts'
+import { RESERVE_PORTS } from './wire.ts'
 import { be32, type Config, NODE_MAC, objectPath, PEER_MAC as FAR_MAC, ROUTER_MAC } from './world.ts'
 
 /** The node's own address: nodePorts are on it, and what it forwards elsewhere comes from it. */
@@ -85,7 +86,7 @@ export class Roads {
     this.spaces = spaces as Record<Space, number>
     const fd = (name: Space) => `/proc/${process.pid}/fd/${this.spaces[name]}`
     const router = 'net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0'
-    for (const name of SPACES) this.in(name, () => sh(`ip link set lo up; sysctl -qw ${router}`))
+    for (const name of SPACES) this.in(name, () => sh(`ip link set lo up; sysctl -qw ${router} ${RESERVE_PORTS}`))
     sh(`
       ip link add n0 address ${NODE_MAC} type veth peer name r1 address ${ROUTER_MAC} netns ${fd('near')}
       ip link add n1 type veth peer name f0 address ${FAR_MAC} netns ${fd('far')}

@@ -20,6 +20,9 @@ export const VIP = '198.51.100.80'
 export const BACKEND = '10.1.0.190'
 export const NODE_ADDRESS = '10.1.0.1'
 
+/** Ports that tests bind sockets to: a connection before them may not have been given one. */
+export const RESERVE_PORTS = 'net.ipv4.ip_local_reserved_ports=45000-45999'
+
 /**
  * Client, node and backend, each in a network namespace that lives as long as its descriptor here, and the node with the
  * programs of its uplink on both sides.
@@ -40,7 +43,7 @@ export class Wire {
     this.spaces = { client: make(), backend: make(), node: make() }
     const fd = (name: 'client' | 'backend') => `/proc/${process.pid}/fd/${this.spaces[name]}`
     sh(`
-      sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0
+      sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 ${RESERVE_PORTS}
       ip link add n0 type veth peer name c0
       ip link add n1 type veth peer name b0
       ip addr add 192.0.2.1/24 dev n0
@@ -51,7 +54,10 @@ export class Wire {
       ip link set b0 netns ${fd('backend')}
     `)
     this.in('client', () =>
-      sh('ip link set lo up; ip addr add 192.0.2.10/24 dev c0; ip link set c0 up; ip route add default via 192.0.2.1'),
+      sh(
+        `ip link set lo up; ip addr add 192.0.2.10/24 dev c0; ip link set c0 up; ip route add default via 192.0.2.1
+         sysctl -qw ${RESERVE_PORTS}`,
+      ),
     )
     this.in('backend', () =>
       sh(

@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import type { Etcd3 } from 'etcd3'
 import { spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -47,10 +48,18 @@ export class EtcdProcess {
   }
 
   static async start(address = '127.0.0.1', tls?: EtcdTls): Promise<EtcdProcess> {
-    const directory = await mkdtemp(join(tmpdir(), `weft-etcd-${process.pid}-`))
-    const etcd = new EtcdProcess(directory, address, await freePort(), await freePort(), tls)
-    await etcd.launch()
-    return etcd
+    for (let tries = 1; ; tries++) {
+      const directory = await mkdtemp(join(tmpdir(), `weft-etcd-${process.pid}-`))
+      const etcd = new EtcdProcess(directory, address, await freePort(), await freePort(), tls)
+      try {
+        await etcd.launch()
+        return etcd
+      } catch (error) {
+        await etcd[Symbol.asyncDispose]()
+        // Somebody may have been faster to take a port that was free.
+        if (tries === 3) throw error
+      }
+    }
   }
 
   /** A client of the test's own. */
@@ -62,6 +71,8 @@ export class EtcdProcess {
   async launch(): Promise<void> {
     const child = spawn('etcd', this.#arguments, { stdio: ['ignore', 'ignore', 'inherit'] })
     this.#child = child
+    // What nobody stops, as another one's start has failed, must not keep this process from its exit, which stops it.
+    child.unref()
     process.once('exit', this.#onExit)
     await until(
       () => (this.#tls === undefined ? answers(this.url) : this.#answersClient()),
@@ -150,12 +161,19 @@ async function until(condition: () => Promise<boolean>, exitCode: () => number |
   }
 }
 
+/** One that nobody listens on, and that the kernel gives to no connection. */
 export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return port
+  for (;;) {
+    const port = randomInt(10_000, 30_000)
+    const server = createServer()
+    const listens = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false))
+      server.listen(port, '127.0.0.1', () => resolve(true))
+    })
+    if (!listens) continue
+    await new Promise((resolve) => server.close(resolve))
+    return port
+  }
 }
 
 /** Keys in the order in which they were put, from now on. */

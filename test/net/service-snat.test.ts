@@ -111,6 +111,7 @@ describe('a NodePort with SNAT', { timeout: 90_000 }, () => {
   )
 
   test.each(['reset', 'close'])('a SYN on a flow that was ended by a %s chooses anew', async (how) => {
+    await mesh.on('client', 'sysctl -qw net.ipv4.ip_local_reserved_ports=45123')
     await serve('ports', [leaving, staying])
     expect((await script(SAME_PORT, how, '24')).trim()).toBe([leaving.name, staying.name].sort().join(' '))
   })

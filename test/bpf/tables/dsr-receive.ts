@@ -139,8 +139,8 @@ export const DSR_RECEIVE: readonly Case[] = [
         flows: udpFlows(`${VIP}:80`),
       },
       {
-        before: (maps) =>
-          maps.editFlows((_, value) => ({ ...value, last: value.last - 60, expires: value.expires - 60 })),
+        // Over since the first second: a machine may be up for less than what such a flow lives.
+        before: (maps) => maps.editFlows((_, value) => ({ ...value, expires: 1 })),
         send: arrives(datagram, { told: { address: VIP2, port: 80 } }),
         verdict: 'pass',
         becomes: unpacked,
