@@ -170,6 +170,14 @@ export const MetVal = {
   bytes: 8,
 } as const
 
+/** struct ports_val: bytes in all, and where each field starts. */
+export const PortsVal = {
+  size: 8200,
+  addr: 0,
+  zero: 4,
+  had: 8,
+} as const
+
 /** struct purge_ids: bytes in all, and where each field starts. */
 export const PurgeIds = {
   size: 8,
@@ -540,6 +548,14 @@ export const MAPS = {
     maxEntries: 768,
     flags: 0,
   },
+  w_ports_v1: {
+    name: 'w_ports_v1',
+    type: 2,
+    keySize: 4,
+    valueSize: 8200,
+    maxEntries: 1,
+    flags: 0,
+  },
   w_purge: {
     name: 'w_purge',
     type: 2,
@@ -611,7 +627,7 @@ export const CONFIG = {
   weft_netdev: {
     size: 73,
     variables: {
-      cfg_any_s: { offset: 16, size: 4 },
+      cfg_any_s: { offset: 20, size: 4 },
       cfg_dsr_info_always: { offset: 40, size: 1 },
       cfg_events: { offset: 64, size: 1 },
       cfg_hairpin_addr: { offset: 60, size: 4 },
@@ -622,13 +638,13 @@ export const CONFIG = {
       cfg_native_mask: { offset: 48, size: 4 },
       cfg_native_net: { offset: 44, size: 4 },
       cfg_no_backend_reject: { offset: 57, size: 1 },
-      cfg_snat_addr: { offset: 20, size: 4 },
+      cfg_snat_addr: { offset: 4, size: 4 },
       cfg_snat_port_max: { offset: 32, size: 2 },
       cfg_snat_port_min: { offset: 30, size: 2 },
       cfg_snat_secret: { offset: 36, size: 4 },
-      cfg_tcp_closing_s: { offset: 12, size: 4 },
-      cfg_tcp_established_s: { offset: 8, size: 4 },
-      cfg_tcp_syn_s: { offset: 4, size: 4 },
+      cfg_tcp_closing_s: { offset: 16, size: 4 },
+      cfg_tcp_established_s: { offset: 12, size: 4 },
+      cfg_tcp_syn_s: { offset: 8, size: 4 },
       cfg_test_ifindex: { offset: 24, size: 4 },
       cfg_trace: { offset: 72, size: 1 },
       cfg_track_flows: { offset: 56, size: 1 },
@@ -650,7 +666,7 @@ export const CONFIG = {
   weft_xdp: {
     size: 65,
     variables: {
-      cfg_any_s: { offset: 16, size: 4 },
+      cfg_any_s: { offset: 20, size: 4 },
       cfg_dsr_info_always: { offset: 40, size: 1 },
       cfg_events: { offset: 58, size: 1 },
       cfg_icmp_per_s: { offset: 60, size: 4 },
@@ -660,13 +676,13 @@ export const CONFIG = {
       cfg_native_mask: { offset: 48, size: 4 },
       cfg_native_net: { offset: 44, size: 4 },
       cfg_no_backend_reject: { offset: 57, size: 1 },
-      cfg_snat_addr: { offset: 20, size: 4 },
+      cfg_snat_addr: { offset: 4, size: 4 },
       cfg_snat_port_max: { offset: 32, size: 2 },
       cfg_snat_port_min: { offset: 30, size: 2 },
       cfg_snat_secret: { offset: 36, size: 4 },
-      cfg_tcp_closing_s: { offset: 12, size: 4 },
-      cfg_tcp_established_s: { offset: 8, size: 4 },
-      cfg_tcp_syn_s: { offset: 4, size: 4 },
+      cfg_tcp_closing_s: { offset: 16, size: 4 },
+      cfg_tcp_established_s: { offset: 12, size: 4 },
+      cfg_tcp_syn_s: { offset: 8, size: 4 },
       cfg_test_ifindex: { offset: 24, size: 4 },
       cfg_trace: { offset: 64, size: 1 },
       cfg_track_flows: { offset: 56, size: 1 },

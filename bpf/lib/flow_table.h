@@ -6,6 +6,7 @@
 
 #include "flow_maps.h"
 #include "packet.h"
+#include "ports.h"
 
 /*
  * A TCP flow that is not established, or that another CPU has just now moved to where those are: see flow_settle. Flows that live
@@ -49,12 +50,15 @@ static __always_inline struct flow_val *flow_lookup(const struct flow_key *key)
 /* A packet's flow. */
 static __always_inline struct flow_val *flow_of(const struct pkt *p)
 {
+	if (ports_exclude(&p->key))
+		return NULL;
 	return flow_lookup_first(&p->key, p->tcp_flags & TCP_SYN);
 }
 
 /* Looks into the table that is the flow's and into no other. */
 static __always_inline long flow_insert(const struct flow_key *key, const struct flow_val *flow, __u64 flags)
 {
+	ports_note_flow(key);
 	if (key->proto != IPPROTO_TCP)
 		return bpf_map_update_elem(&w_flow4a_v1, key, flow, flags);
 	if (flow->flags & FLOW_ESTABLISHED)

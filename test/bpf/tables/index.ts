@@ -10,6 +10,7 @@ import { ICMP_SENT } from './icmp-sent.ts'
 import { INSIDE } from './inside.ts'
 import { MASQUERADE } from './masquerade.ts'
 import { OPENING } from './opening.ts'
+import { OWN } from './own.ts'
 import { PORTS } from './ports.ts'
 import { REFUSE } from './refuse.ts'
 import { SOURCE_RANGES } from './source-ranges.ts'
@@ -26,6 +27,7 @@ export const TABLES: readonly (readonly [subject: string, cases: readonly Case[]
   ['flows that open', OPENING],
   ['source ports', PORTS],
   ['clients on this node', INSIDE],
+  ['what the node sends', OWN],
   ['masquerading', MASQUERADE],
   ['fragments', FRAGMENTS],
   ['ICMP errors', ICMP_ERRORS],
