@@ -166,15 +166,19 @@ static __always_inline void flow_change_flags(struct flow_val *flow, __u32 from,
 
 /*
  * Bring both entries up to date with a packet. False: another flow owns the twin's tuple, so answers can no longer be told
- * apart and this entry is worthless.
+ * apart and this entry is worthless. A global function, as it is called once a second for each flow: the verifier walks it once.
  */
-static __always_inline bool flow_touch(struct flow_val *flow, struct pkt *p, __u32 now)
+__noinline int flow_touch(struct flow_val *flow, struct pkt *p, __u32 now)
 {
-	struct flow_key twin_key = flow_twin_key(&flow->rw, p->key.proto);
-	bool was_closing = flow_is_closing(flow->flags);
+	struct flow_key twin_key;
 	struct flow_val *twin;
+	bool was_closing;
 	__u32 next;
 
+	if (!flow || !p)
+		return false;
+	twin_key = flow_twin_key(&flow->rw, p->key.proto);
+	was_closing = flow_is_closing(flow->flags);
 	if (p->key.proto == IPPROTO_TCP) {
 		next = flow_tcp_next(flow->flags, p->tcp_flags);
 		p->establishes = (next & ~flow->flags & FLOW_ESTABLISHED) != 0;

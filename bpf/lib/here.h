@@ -11,7 +11,6 @@
 #include "flow.h"
 #include "here_maps.h"
 #include "rewrite.h"
-#include "touch.h"
 
 /* Flows that have nothing to do with services for clients outside. */
 #define FLOW_INNER (FLOW_MASQ | FLOW_CLIENT_HERE | FLOW_HAIRPIN | FLOW_DIRECT)
@@ -63,7 +62,7 @@ static __always_inline bool here_touch(ctx_t *ctx, struct flow_val *flow, struct
 {
 	if (p->kind == PKT_ICMP_ERROR || !flow_needs_touch(flow, p, now) || ctx_is_dry(ctx))
 		return true;
-	if (!touch_flow(flow, p, now))
+	if (!flow_touch(flow, p, now))
 		return false;
 	if (flow->flags & FLOW_CLIENT_HERE)
 		here_note(flow->expires_s);

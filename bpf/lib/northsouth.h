@@ -170,7 +170,7 @@ static __always_inline bool ns_flow_holds(const ctx_t *ctx, struct flow_val *flo
 	/* An answer goes out even if its flow has moved on; a request needs an answer. */
 	if (unlikely(flow->flags & FLOW_DSR))
 		dsr_follow(flow);
-	return touch_flow(flow, p, now) || flow->flags & FLOW_REV;
+	return flow_touch(flow, p, now) || flow->flags & FLOW_REV;
 }
 
 /* The fragments of what is for the node itself come in any order; on addresses kept for services there is no such thing. */
