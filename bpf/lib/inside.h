@@ -76,7 +76,7 @@ static __always_inline int inside_new(ctx_t *ctx, struct pkt *p, const struct fl
 	__u32 id;
 	int err;
 
-	if (pkt_is_syn_ack(p) || p->key.proto == IPPROTO_ICMP || p->kind == PKT_ICMP_ERROR)
+	if (!pkt_may_ask(p))
 		return 0;
 	svc = inside_service(&p->key);
 	if (!svc)

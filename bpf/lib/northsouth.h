@@ -98,8 +98,8 @@ static __always_inline int ns_new(ctx_t *ctx, struct pkt *p, const struct flow_v
 	__u32 id;
 	int err;
 
-	/* A SYN+ACK is mostly for a socket of this node, whose own connection it is; ping and errors are for no service. */
-	if (pkt_is_syn_ack(p) || p->key.proto == IPPROTO_ICMP || p->kind == PKT_ICMP_ERROR)
+	/* A SYN+ACK is mostly for a socket of this node, whose own connection it is. */
+	if (!pkt_may_ask(p))
 		return ns_refuse(NULL, p);
 	svc = svc_lookup(p->key.daddr, p->key.dport, p->key.proto, SVC_SCOPE_EXT);
 	if (!svc || !(svc->flags & SVC_ROUTABLE))

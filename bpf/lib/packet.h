@@ -74,6 +74,12 @@ static __always_inline bool pkt_is_syn_ack(const struct pkt *p)
 	return p->key.proto == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);
 }
 
+/* Whether this may ask a service: ping and errors do not, an answer does not, and at 0.0.0.0 nobody could be answered. */
+static __always_inline bool pkt_may_ask(const struct pkt *p)
+{
+	return !pkt_is_syn_ack(p) && p->key.proto != IPPROTO_ICMP && p->kind != PKT_ICMP_ERROR && p->key.saddr;
+}
+
 /* An Ethernet header in words. The kernel declares its own as packed, and copies of that go byte by byte. */
 struct pkt_frame {
 	__u32 words[3];

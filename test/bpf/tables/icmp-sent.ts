@@ -84,7 +84,7 @@ export const ICMP_SENT: readonly Case[] = [
   {
     description: 'silence towards who cannot be answered',
     ...noBackend,
-    steps: ['0.0.0.0', '0.1.2.3', '127.0.0.1', '224.0.0.1', '255.255.255.255'].map((src) => ({
+    steps: ['0.1.2.3', '127.0.0.1', '224.0.0.1', '255.255.255.255'].map((src) => ({
       send: { ...request, src },
       ...silent,
     })),

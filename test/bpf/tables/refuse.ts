@@ -34,6 +34,12 @@ export const REFUSE: readonly Case[] = [
     ],
   },
   {
+    description: 'from 0.0.0.0 nobody asks, wherever the backend is',
+    services: [toLocal, { ...toRemote, id: 2, address: NODE }],
+    backends: [LOCAL_BACKEND, REMOTE_BACKEND],
+    steps: [VIP, NODE].map((dst) => ({ send: { ...request, src: '0.0.0.0', dst }, verdict: 'pass', flows: [] })),
+  },
+  {
     description: 'a SYN+ACK that answers no flow starts none, on an address kept for services it goes nowhere',
     services: [toRemote],
     backends: [REMOTE_BACKEND],

@@ -3,7 +3,7 @@ import type { FlowTuple } from '../../../../agent/maps/flow.ts'
 import { createFlow, forget, standing } from './create.ts'
 import { isNews, isOver, isReused, touch } from './flows.ts'
 import { type Arrival, dropped, type Outcome, redirected, refused, untouched } from './outcome.ts'
-import { ICMP, isPacket, type Packet, parse } from './parse.ts'
+import { isPacket, mayAsk, type Packet, parse } from './parse.ts'
 import { rewritten } from './rewrite.ts'
 import { deliver, remember } from './send.ts'
 import { choose, mayChoose } from './select.ts'
@@ -65,8 +65,7 @@ function holds(state: State, flow: Flow, packet: Packet, now: number): boolean {
 }
 
 function begin(state: State, packet: Packet, { frame, now, observed }: Arrival, old: Flow | undefined): Found {
-  const { key } = packet
-  if ((packet.syn && packet.ack) || key.protocol === ICMP || packet.kind === 'error') return undefined
+  if (!mayAsk(packet)) return undefined
   const service = serviceInside(state, packet)
   if (service === undefined) return undefined
   if (packet.kind === 'later') return dropped(frame, 'DROP_FRAG_NOT_FOUND')
@@ -74,6 +73,7 @@ function begin(state: State, packet: Packet, { frame, now, observed }: Arrival, 
   const backend = backendId === undefined ? undefined : state.backends.get(backendId)
   if (backendId === undefined || backend === undefined) return noBackend(service, packet, frame)
   forget(state, old)
+  const { key } = packet
   const itself = backend.address === key.source
   const flow = createFlow(
     state,

@@ -52,6 +52,11 @@ export function isPacket(parsed: Parsed): parsed is Packet {
   return parsed.kind === 'whole' || parsed.kind === 'later' || parsed.kind === 'error'
 }
 
+/** Whether it may ask a service: no ping, no error, no answer, and nobody at 0.0.0.0. */
+export function mayAsk({ kind, key, syn, ack }: Packet): boolean {
+  return kind !== 'error' && key.protocol !== ICMP && !(syn && ack) && key.source !== ANY_ADDRESS
+}
+
 export function parse(frame: Buffer, state: State): Parsed {
   const nobody = { source: ANY_ADDRESS, destination: ANY_ADDRESS }
   if (frame.readUInt16BE(12) !== 0x0800) return { kind: 'foreign', ...nobody }

@@ -6,7 +6,7 @@ import { GENEVE_PORT } from './geneve.ts'
 import { answerHere, toPod, touchHere } from './inside.ts'
 import { noteDirect } from './masquerade.ts'
 import { type Arrival, dropped, type Outcome, refused, untouched } from './outcome.ts'
-import { ICMP, isPacket, type Packet, parse, UDP, type Unread } from './parse.ts'
+import { isPacket, mayAsk, type Packet, parse, UDP, type Unread } from './parse.ts'
 import { sourceTowards } from './route.ts'
 import { admits, choose, mayChoose } from './select.ts'
 import { deliver, forward } from './send.ts'
@@ -109,8 +109,7 @@ function isKept(state: State, destination: number): boolean {
 function open(state: State, packet: Packet, arrival: Arrival, old: Flow | undefined): Outcome | undefined {
   const { frame, now, observed } = arrival
   const { destination, destinationPort, protocol } = packet.key
-  const opens = packet.kind !== 'error' && protocol !== ICMP && !(packet.syn && packet.ack)
-  const service = opens ? state.services.get(serviceName(destination, destinationPort, protocol)) : undefined
+  const service = mayAsk(packet) ? state.services.get(serviceName(destination, destinationPort, protocol)) : undefined
   if (service === undefined) return isKept(state, destination) ? dropped(frame, 'DROP_NO_SERVICE') : undefined
   if (!service.flags.has('ROUTABLE')) {
     return service.flags.has('CLUSTER_IP') ? dropped(frame, 'DROP_CLUSTER_IP_FROM_OUTSIDE') : undefined
