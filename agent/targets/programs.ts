@@ -2,6 +2,10 @@ import { readdirSync, rmdirSync, unlinkSync } from 'node:fs'
 import path from 'node:path'
 import type { BpfMap, BpfObject } from '../../native/index.ts'
 import type { SysctlReport } from './datapath/sysctl.ts'
+import { encoded } from '../maps/codec.ts'
+import { FLOW_MAPS } from '../maps/flow.ts'
+import { PORTS_MAP, unknownPorts } from '../maps/ports.ts'
+import { slotKey } from '../maps/slot.ts'
 import { BpfError, DirectoryLock, makePinDirectory } from '../../native/index.ts'
 import type { UplinkState } from '../types/device.ts'
 import type { Wanted } from './datapath/attachments.ts'
@@ -91,6 +95,7 @@ export class Datapath {
     try {
       for (const name of objectsFor(options.acceleration)) objects.push(await loadObject(name, options, places.maps))
       datapath = new Datapath(options, places, lock, objects)
+      datapath.#expectFlows(before)
       datapath.#attachAll()
       if (options.sockets === false) datapath.#attachments.forgetCgroup()
       return datapath
@@ -101,6 +106,12 @@ export class Datapath {
       lock.close()
       throw error
     }
+  }
+
+  /** Flows that were there before anybody noted their ports must be found. */
+  #expectFlows(before: ReadonlySet<string>): void {
+    if (before.has(PORTS_MAP.name) || !FLOW_MAPS.some(({ name }) => before.has(name))) return
+    this.maps[PORTS_MAP.name]?.update(encoded(slotKey, 0), unknownPorts())
   }
 
   /** Ends every trace of a datapath: attachments first, then maps. For `weft agent --cleanup`; an agent that runs is refused. */

@@ -3,6 +3,8 @@ import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { FLOW_MAPS } from '../../agent/maps/flow.ts'
+import { PORTS_MAP } from '../../agent/maps/ports.ts'
 import type { DatapathOptions } from '../../agent/targets/programs.ts'
 import { end, ended } from '../processes.ts'
 import type { ChildCommand, ChildReport } from './datapath-child.ts'
@@ -150,6 +152,23 @@ describe('a datapath', () => {
     expect(second.programs.filter(({ id }) => before.has(id))).toEqual([])
     await stop(second.child)
     expect(inKernel(second)).toHaveLength(7)
+  })
+
+  test('flows that are there without a note of their ports may have had any', async () => {
+    const file = path.join(options.bpfRoot, 'weft/maps', PORTS_MAP.name)
+    const noted = (): string => {
+      const [element] = JSON.parse(sandbox.run('bpftool', '-j', 'map', 'dump', 'pinned', file)) as { value: string[] }[]
+      return [...new Set(element!.value)].join()
+    }
+    await stop((await opened()).child)
+    expect(noted()).toBe('0x00')
+    sandbox.run('rm', file)
+    await stop((await opened()).child)
+    expect(noted()).toBe('0xff')
+    sandbox.run('rm', file)
+    for (const { name } of FLOW_MAPS) sandbox.run('rm', path.join(options.bpfRoot, 'weft/maps', name))
+    await stop((await opened()).child)
+    expect(noted()).toBe('0x00')
   })
 
   test('is attached anew where a device has come back under its name', async () => {
