@@ -12,18 +12,17 @@
 #include "flow_types.h"
 #include "ports_maps.h"
 
-/* The first address of the node that a program knows is the one that all of them note, for good. NULL while there is none. */
 static __always_inline struct ports_val *ports(void)
 {
 	__u32 zero = 0;
-	struct ports_val *ports = bpf_map_lookup_elem(&w_ports_v1, &zero);
 
-	if (ports && unlikely(!ports->addr)) {
-		if (!cfg_snat_addr)
-			return NULL;
-		__sync_val_compare_and_swap(&ports->addr, 0, cfg_snat_addr);
-	}
-	return ports;
+	return bpf_map_lookup_elem(&w_ports_v1, &zero);
+}
+
+/* The first address of the node that a program made a flow with is the one that all of them note, for good. */
+static __always_inline __be32 ports_addr(const struct ports_val *ports)
+{
+	return ports->addr ?: cfg_snat_addr;
 }
 
 static __always_inline __u64 *ports_word(struct ports_val *ports, __be16 port)
@@ -51,22 +50,26 @@ static __always_inline void ports_note_flow(const struct flow_key *key)
 
 	if (!all)
 		return;
+	if (unlikely(!all->addr))
+		__sync_val_compare_and_swap(&all->addr, 0, cfg_snat_addr);
 	if (key->saddr == all->addr)
 		ports_note(all, key->sport);
 	if (key->daddr == all->addr)
 		ports_note(all, key->dport);
 }
 
-/* That there is an entry with this key. */
+/* That there is an entry with this key. Writes nothing: it may be a dry run. */
 static __always_inline bool ports_exclude(const struct flow_key *key)
 {
 	struct ports_val *all = ports();
+	__be32 addr;
 
 	if (!all)
 		return false;
-	if (key->daddr == all->addr)
+	addr = ports_addr(all);
+	if (key->daddr == addr)
 		return !(*ports_word(all, key->dport) & ports_bit(key->dport));
-	return key->saddr == all->addr && !(*ports_word(all, key->sport) & ports_bit(key->sport));
+	return key->saddr == addr && !(*ports_word(all, key->sport) & ports_bit(key->sport));
 }
 
 #endif /* WEFT_PORTS_H */

@@ -5,7 +5,7 @@
 #include <linux/types.h>
 
 struct ports_val {
-	/* The node's address that this is about; network order. 0: no flow has been made or looked for yet. */
+	/* The node's address that this is about; network order. 0: no flow has been made yet. */
 	__be32 addr;
 	__u32 zero;
 	/* A bit for each port, host order, that flows have had at it. None is ever cleared. */
