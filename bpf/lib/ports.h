@@ -19,12 +19,6 @@ static __always_inline struct ports_val *ports(void)
 	return bpf_map_lookup_elem(&w_ports_v1, &zero);
 }
 
-/* The first address of the node that a program made a flow with is the one that all of them note, for good. */
-static __always_inline __be32 ports_addr(const struct ports_val *ports)
-{
-	return ports->addr ?: cfg_snat_addr;
-}
-
 static __always_inline __u64 *ports_word(struct ports_val *ports, __be16 port)
 {
 	return &ports->had[(bpf_ntohs(port) / 64) & (65536 / 64 - 1)];
@@ -43,7 +37,10 @@ static __always_inline void ports_note(struct ports_val *ports, __be16 port)
 		__sync_fetch_and_or(word, bit);
 }
 
-/* Before there is an entry with this key, in whatever table. */
+/*
+ * Before there is an entry with this key, in whatever table. The first address of the node that a program makes a flow with is
+ * the one that all of them note, for good.
+ */
 static __always_inline void ports_note_flow(const struct flow_key *key)
 {
 	struct ports_val *all = ports();
@@ -66,7 +63,7 @@ static __always_inline bool ports_exclude(const struct flow_key *key)
 
 	if (!all)
 		return false;
-	addr = ports_addr(all);
+	addr = all->addr ?: cfg_snat_addr;
 	if (key->daddr == addr)
 		return !(*ports_word(all, key->dport) & ports_bit(key->dport));
 	return key->saddr == addr && !(*ports_word(all, key->sport) & ports_bit(key->sport));
